@@ -1,0 +1,73 @@
+"""Outputs that appear whole or not at all: written beside their place, then renamed."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dem.errors import RequestError
+
+
+def require_writable(*folders: Path) -> None:
+    """Make `folders`, and prove before any work that files can be written there.
+
+    Raises:
+        RequestError: a folder cannot be made or written.
+    """
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise RequestError(f"output folder {folder} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give the path of a new file to write; it becomes `path` when the block ends without an error."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path`, whole or not at all."""
+    with new_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a new empty folder to fill; it takes the place of `path` when the block ends without an error.
+
+    A reader finds the old folder or the new one. Between the two renames, for an instant, it finds neither; a
+    process killed in that instant leaves the old folder under its set-aside name, and the next call puts it back.
+    """
+    partial, aside = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
+    if aside.exists() and not path.exists():
+        aside.rename(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if path.exists():
+            _keep_note(path, partial)
+            path.rename(aside)
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _keep_note(old: Path, new: Path) -> None:
+    """The repository keeps a line in each output folder that says what lands there; it outlives the contents."""
+    note = old / ".note"
+    if note.is_file():
+        shutil.copy2(note, new)

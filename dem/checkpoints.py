@@ -1,0 +1,244 @@
+"""A model's weights on disk: safetensors in one file or several, read and written tensor by tensor.
+
+A written checkpoint repeats its source's files: the same shards, order, header and metadata, and the bytes of every
+tensor that was not changed. A source in PyTorch's own format (`.bin`) is written as safetensors.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import xxhash
+
+from dem.errors import RequestError
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""PyTorch's types by the names that safetensors headers use."""
+
+WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.gguf", "*.index.json")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where one tensor lies: `start` and `end` count bytes from the beginning of its shard's data."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return torch.Size(self.shape).numel()
+
+
+class Shard:
+    """One safetensors file: 8 bytes with the header's length, the header as JSON, the data."""
+
+    def __init__(self, path: Path):
+        """Read the header of `path`.
+
+        Raises:
+            RequestError: the file is cut short or not safetensors.
+        """
+        self.path = path
+        self.file_name = path.name
+        try:
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                if length > path.stat().st_size:
+                    raise ValueError("the header is longer than the file")
+                self.header = file.read(length)
+            entries = json.loads(self.header)
+            entries.pop("__metadata__", None)
+            self.tensors = [Tensor(n, e["dtype"], tuple(e["shape"]), *e["data_offsets"]) for n, e in entries.items()]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RequestError(f"{path} is not a safetensors file that can be read: {error}") from None
+        self.tensors.sort(key=lambda tensor: tensor.start)
+        self._data_start = 8 + length
+        end = max((t.end for t in self.tensors), default=0)
+        if path.stat().st_size != self._data_start + end:
+            raise RequestError(
+                f"{path} is cut short or damaged: {path.stat().st_size} bytes, {self._data_start + end} expected"
+            )
+
+    def read(self, tensor: Tensor) -> torch.Tensor:
+        """The tensor, mapped from the file: its pages are read when they are used. Do not write to it."""
+        if tensor.dtype not in DTYPES:
+            raise RequestError(f"{self.path}: {tensor.name} is of type {tensor.dtype}, which is not supported")
+        if tensor.size == 0:
+            return torch.empty(tensor.shape, dtype=DTYPES[tensor.dtype])
+        file = torch.from_file(str(self.path), shared=False, size=self._data_start + tensor.end, dtype=torch.uint8)
+        data = file[self._data_start + tensor.start :]
+        if data.storage_offset() % DTYPES[tensor.dtype].itemsize:  # older writers do not align the data
+            data = data.clone()
+        return data.view(DTYPES[tensor.dtype]).reshape(tensor.shape)
+
+
+class PickledShard:
+    """One file of a checkpoint in PyTorch's own format, loaded without running any code it may hold."""
+
+    def __init__(self, path: Path):
+        """Map `path`.
+
+        Raises:
+            RequestError: the file cannot be read, or holds more than tensors.
+        """
+        self.path = path
+        self.file_name = path.with_suffix(".safetensors").name.replace("pytorch_model", "model")
+        try:
+            self._loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        except Exception as error:  # torch documents no set of exceptions for a damaged file
+            raise RequestError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        names = {dtype: name for name, dtype in DTYPES.items()}
+        self.tensors, start = [], 0
+        for name, value in self._loaded.items():
+            end = start + value.numel() * value.element_size()
+            self.tensors.append(Tensor(name, names[value.dtype], tuple(value.shape), start, end))
+            start = end
+        entries = {t.name: {"dtype": t.dtype, "shape": t.shape, "data_offsets": [t.start, t.end]} for t in self.tensors}
+        header = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
+        self.header = header + b" " * (-len(header) % 8)  # data aligned to 8 bytes
+
+    def read(self, tensor: Tensor) -> torch.Tensor:
+        """The tensor, mapped from the file."""
+        return self._loaded[tensor.name].contiguous()
+
+
+class Checkpoint:
+    """All weights in a model folder."""
+
+    def __init__(self, folder: Path):
+        """Read the headers of all shards.
+
+        Raises:
+            RequestError: there are no weights, a shard is missing or damaged, or a name stands in two shards.
+        """
+        self.folder = folder
+        self.shards, self.index = _open_shards(folder)
+        self._places = {tensor.name: (shard, tensor) for shard in self.shards for tensor in shard.tensors}
+        if len(self._places) < sum(len(shard.tensors) for shard in self.shards):
+            raise RequestError(f"{folder} holds a tensor of the same name in two files")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the tensor `name`."""
+        return self._places[name][1].shape
+
+    def read(self, name: str) -> torch.Tensor:
+        """The tensor `name`, mapped from its file."""
+        shard, tensor = self._places[name]
+        return shard.read(tensor)
+
+    def parameters(self) -> int:
+        """Number of elements of all tensors together."""
+        return sum(tensor.size for _, tensor in self._places.values())
+
+    def fingerprint(self, progress: Callable[[int], object] = lambda size: None) -> str:
+        """A hash (128 bits, hexadecimal) of all names, types, shapes and values, however they lie in files.
+
+        `progress` is told the bytes of each tensor read.
+        """
+        whole = xxhash.xxh3_128()
+        for name in sorted(self._places):
+            shard, tensor = self._places[name]
+            values = xxhash.xxh3_128(as_bytes(shard.read(tensor))).hexdigest()
+            whole.update(f"{name} {tensor.dtype} {list(tensor.shape)} {values}\n".encode())
+            progress(tensor.end - tensor.start)
+        return whole.hexdigest()
+
+    def size(self) -> int:
+        """Bytes of all tensors together."""
+        return sum(tensor.end - tensor.start for _, tensor in self._places.values())
+
+    def write(self, folder: Path, changed: Callable[[str, torch.Tensor], torch.Tensor]) -> Iterator[int]:
+        """Write the checkpoint into `folder` with each tensor replaced by `changed(name, tensor)`.
+
+        `changed` returns the tensor it was given, or a new one of the same dtype and shape. Yields the bytes of each
+        tensor when it is written. One tensor is in memory at a time.
+        """
+        for shard in self.shards:
+            with (folder / shard.file_name).open("wb") as file:
+                file.write(len(shard.header).to_bytes(8, "little"))
+                file.write(shard.header)
+                for tensor in shard.tensors:
+                    file.write(as_bytes(changed(tensor.name, shard.read(tensor))))
+                    yield tensor.end - tensor.start
+            # safetensors leaves its files with mode 0600; what was readable in the base stays readable.
+            shutil.copymode(shard.path, folder / shard.file_name)
+        self._write_index(folder)
+
+    def _write_index(self, folder: Path) -> None:
+        if self.index is None:
+            return
+        target = folder / "model.safetensors.index.json"
+        if self.index.name == target.name:
+            shutil.copyfile(self.index, target)
+            return
+        text = json.loads(self.index.read_text(encoding="utf-8"))
+        text["weight_map"] = {t.name: s.file_name for s in self.shards for t in s.tensors}
+        target.write_text(json.dumps(text, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def copy_other_files(source: Path, target: Path) -> None:
+    """Copy what belongs to a model beside its weights (config, tokenizer, licence, code), but no folders."""
+    for path in sorted(source.iterdir()):
+        is_weight = any(path.match(pattern) for pattern in WEIGHT_FILES)
+        if path.is_file() and not is_weight and not path.name.startswith("."):
+            shutil.copyfile(path, target / path.name)
+
+
+def files_fingerprint(files: list[Path]) -> str:
+    """A hash (128 bits, hexadecimal) of the content of `files`, one after the other."""
+    digest = xxhash.xxh3_128()
+    for path in files:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def as_bytes(tensor: torch.Tensor) -> memoryview:
+    """The tensor's values as the bytes that stand in a file (little-endian, C order)."""
+    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
+def _open_shards(folder: Path) -> tuple[list[Shard] | list[PickledShard], Path | None]:
+    """The shards that transformers would load, in order of name, and their index file if there is one."""
+    for kind, single in ((Shard, "model.safetensors"), (PickledShard, "pytorch_model.bin")):
+        if (folder / single).is_file():
+            return [kind(folder / single)], None
+        if (index := folder / f"{single}.index.json").is_file():
+            names = sorted(set(_weight_map(index).values()))
+            if missing := [n for n in names if not (folder / n).is_file()]:
+                raise RequestError(f"{folder} lacks {', '.join(missing)}, which {index.name} names")
+            return [kind(folder / name) for name in names], index
+    raise RequestError(f"{folder} holds no weights (model.safetensors, pytorch_model.bin or their shards)")
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    try:
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        if any(Path(name).name != name for name in names.values()):
+            raise ValueError("it names a file in another folder")
+        return names
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RequestError(f"{index} is not an index of shards: {error}") from None

@@ -1,0 +1,186 @@
+"""What the stages share around the base model: finding and loading it, precision, the log."""
+
+import json
+import logging
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from tqdm import tqdm
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from dem import mamba
+from dem.errors import RequestError
+
+log = logging.getLogger("dem")
+
+
+class _Console(logging.Handler):
+    """Lines on stderr that do not cut through a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def start_log(path: Path | None) -> None:
+    """Send the project's log to stderr and, if `path` is given, to a new file there."""
+    handlers: list[logging.Handler] = [_Console()]
+    if path:
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    for handler in log.handlers:
+        handler.close()
+    log.handlers = handlers
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    # Libraries speak up for errors; their advice (install this kernel, set that option) is not this user's concern.
+    transformers.logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    if not progress_wanted():
+        transformers.logging.disable_progress_bar()
+
+
+def base_folder(base_model: str) -> Path:
+    """The folder of the base model, downloaded from the hub if `base_model` is a name there.
+
+    Raises:
+        RequestError: there is no such folder or name, or what is there is not a causal language model.
+    """
+    folder = Path(base_model)
+    if not folder.is_dir():
+        if folder.is_absolute():
+            raise RequestError(f"base_model {base_model} does not exist: give a model folder or a name on the hub")
+        folder = _download(base_model)
+    _require_causal_lm(folder)
+    return folder
+
+
+def _download(name: str) -> Path:
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt"]
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=wanted))
+        if not any(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(name, allow_patterns=[*wanted, "*.bin"]))
+        return folder
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RequestError(
+            f"base_model {name} is neither a folder here nor to be had from the Hugging Face hub ({reason})"
+        ) from None
+
+
+def _require_causal_lm(folder: Path) -> None:
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RequestError(f"base_model {folder} is not a model that transformers can load: {reason}") from None
+    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)
+    known = {known} if isinstance(known, str) else set(known or ())
+    if not known or (config.architectures and not known & set(config.architectures)):
+        what = ", ".join(config.architectures or [config.model_type])
+        raise RequestError(f"base_model {folder} is not a causal language model (it is {what})")
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`.
+
+    Raises:
+        RequestError: there is none, or it has no end-of-sequence token to put between documents.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RequestError(f"{folder} holds no tokenizer that transformers can load: {reason}") from None
+    if tokenizer.eos_token_id is None:
+        raise RequestError(f"the tokenizer in {folder} has no end-of-sequence token (eos_token): set one")
+    return tokenizer
+
+
+def load_model(folder: Path, dtype: torch.dtype | str) -> PreTrainedModel:
+    """The causal language model in `folder`, in `dtype` ("auto": its own), on the GPU if there is one, to evaluate.
+
+    Raises:
+        RequestError: a weight is missing or cannot be read.
+    """
+    log.info(mamba.prepare())
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RequestError(f"the model in {folder} cannot be loaded: {reason}") from None
+    if missing := sorted(report["missing_keys"]):
+        raise RequestError(f"the model in {folder} lacks {len(missing)} of its weights, such as {missing[0]}")
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def require_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that can give ids the model has no embedding for."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise RequestError(f"the tokenizer has {len(tokenizer):,} tokens, the model embeddings for {rows:,} only")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """In what arithmetic the model runs: `name` fp16, bf16 or fp32, the dtype of that name, and why."""
+
+    name: str
+    dtype: torch.dtype
+    reason: str
+
+
+def choose_precision(requested: str) -> Precision:
+    """The precision to compute in: `requested` on a GPU that has it, fp32 on a CPU."""
+    if not torch.cuda.is_available():
+        return Precision("fp32", torch.float32, f"no GPU here, and a CPU computes in fp32 (asked for: {requested})")
+    if requested == "bf16" and not torch.cuda.is_bf16_supported():
+        return Precision("fp16", torch.float16, "bf16 was asked for and this GPU does not have it")
+    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[requested]
+    return Precision(requested, dtype, "as asked")
+
+
+def read_json(path: Path) -> dict:
+    """The JSON object in `path`.
+
+    Raises:
+        RequestError: the file is not there or not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path} cannot be read: {error}") from None
+    if not isinstance(value, dict):
+        raise RequestError(f"{path} is not a JSON object")
+    return value
+
+
+def peak_memory_gib() -> float:
+    """Most memory in use so far in GiB: of the GPU if there is one, else of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    import resource  # not on Windows
+
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes / 2**20 if sys.platform != "darwin" else kilobytes / 2**30
+
+
+def progress_wanted() -> bool:
+    """Whether a progress bar would be seen by someone (a terminal) rather than fill a file."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def progress_bar(total: int, what: str, unit: str) -> tqdm:
+    """A bar on stderr for `total` units of work, with an estimate of the time left; silent without a terminal."""
+    return tqdm(total=total, desc=what, unit=unit, unit_scale=True, disable=not progress_wanted())

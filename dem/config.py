@@ -1,0 +1,249 @@
+"""The typed configuration of all three stages: defaults, then YAML, then the command line.
+
+Nothing heavy is imported here, so that `--help` and a mistyped key answer at once.
+"""
+
+import json
+import os
+import re
+import sys
+from argparse import RawDescriptionHelpFormatter
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter
+from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt, register_type, restricted_number_type
+
+from dem.errors import RequestError
+from dem.layout import Layout, domain_name_mistake
+
+Fraction = restricted_number_type("Fraction", float, [(">=", 0), ("<", 1)])
+
+
+class FilePath(str):
+    """A file; relative to the YAML file that names it, or on the command line to the current directory."""
+
+
+class ModelSource(str):
+    """A model folder (relative like a FilePath) or, where no such folder exists, a name on the Hugging Face hub."""
+
+
+def _file_path(value: Any) -> FilePath:
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected the path of a file")
+    # jsonargparse makes the folder of a YAML file the current one while it reads that file.
+    return FilePath(os.path.abspath(os.path.expanduser(value)))
+
+
+def _model_source(value: Any) -> ModelSource:
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected the path of a model folder or a name on the hub")
+    hub_name = re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", value)
+    return ModelSource(value) if hub_name and not os.path.exists(value) else ModelSource(_file_path(value))
+
+
+register_type(FilePath, deserializer=_file_path)
+register_type(ModelSource, deserializer=_model_source)
+
+
+@dataclass
+class DataConfig:
+    """Text: how it is cut into blocks and split."""
+
+    max_length: PositiveInt = 2048
+    """Length of a training block and of an evaluation window, in tokens."""
+    tune_fraction: Fraction = 0.02
+    """Share of the documents kept from training to watch it by (eval_loss)."""
+    test_fraction: Fraction = 0.02
+    """Share of the documents that no choice looks at; stage 3 measures perplexity on it."""
+    group_column: str | None = None
+    """Column that says which work a row belongs to; all rows of one work fall on one side of the split."""
+
+
+@dataclass
+class TrainingConfig:
+    """Stage 1: training of one LoRA adapter."""
+
+    learning_rate: PositiveFloat = 5e-5
+    """Peak learning rate; it falls linearly to 0."""
+    batch_size: PositiveInt = 8
+    """Blocks per optimiser step."""
+    epochs: PositiveFloat = 1
+    """Passes over the domain's training blocks."""
+    precision: Literal["fp16", "bf16", "fp32"] = "fp16"
+    """Arithmetic of the forward pass on a GPU; a CPU always computes in fp32."""
+    gradient_checkpointing: bool = True
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    seed: NonNegativeInt = 42
+    """Seed of the adapter's initial weights and of the order of the blocks."""
+    logging_steps: PositiveInt = 10
+    """Steps between two lines of the log."""
+    eval_steps: PositiveInt = 200
+    """Steps between two evaluations on the tune split."""
+    save_steps: PositiveInt = 200
+    """Steps between two saved training states, from which an interrupted run goes on."""
+
+
+@dataclass
+class LoraConfig:
+    """The adapter (Hu et al. 2021, arXiv 2106.09685)."""
+
+    r: PositiveInt = 16
+    """Rank of the update of each matrix."""
+    alpha: PositiveFloat = 32
+    """The update is scaled by alpha / r."""
+    dropout: Fraction = 0.0
+    """Dropout on the adapter's input."""
+    target_modules: Literal["auto"] | list[str] = "auto"
+    """Names of the linear modules to adapt; auto chooses by architecture (see dem/mamba.py)."""
+
+
+@dataclass
+class DiffConfig:
+    """Stage 2: the difference vector."""
+
+    storage: Literal["dense"] = "dense"
+    """Form of the vector: every element of every changed parameter."""
+    dtype: Literal["float32", "float16"] = "float32"
+    """Type of the stored elements."""
+    normalize: Literal["none", "l2"] = "none"
+    """l2 scales the whole vector to Euclidean norm 1; its norm before that is kept in the index."""
+
+
+def _plan_weights() -> dict[str, float]:
+    return {"main_data": 0.4, "textbook": 0.25, "assembly": 0.15, "web": 0.15, "social": 0.05}
+
+
+@dataclass
+class MergeConfig:
+    """Stage 3: merged = base + scale * sum_i weights_i * diff_i."""
+
+    method: Literal["weighted_sum"] = "weighted_sum"
+    """How the differences are combined."""
+    weights: dict[str, float] = field(default_factory=_plan_weights)
+    """Weight of each domain; a domain that is not named takes no part. One of them: --merge.weights.web 0.3."""
+    normalize: bool = True
+    """Divide the weights by their sum, so that they add up to 1."""
+    scale: float = 1.0
+    """Lambda, the factor on the whole sum."""
+
+
+@dataclass
+class EvaluationConfig:
+    """Stage 3: the comparison of base, domain models and merged model."""
+
+    enabled: bool = True
+    """False merges only."""
+    prompts: FilePath = FilePath("prompts.jsonl")
+    """JSON lines with prompt and, where there is one, reference; the default stands beside the config file."""
+    max_new_tokens: PositiveInt = 128
+    """Longest answer to a prompt, in tokens."""
+    judge: None = None
+    """Reserved for a judge of the answers; without one they are reported as unrated."""
+
+
+@dataclass
+class Config:
+    """Everything the three scripts can be told; any field can be set on the command line by its dotted name."""
+
+    base_model: ModelSource
+    """Folder of the base model (transformers format) or its name on the Hugging Face hub."""
+    domains: list[str] = field(default_factory=lambda: list(_plan_weights()))
+    """Names of the domains; parquet_ready/<domain>.parquet holds the text of each."""
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    diff: DiffConfig = field(default_factory=DiffConfig)
+    merge: MergeConfig = field(default_factory=MergeConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The configuration as plain lists, dictionaries, strings and numbers."""
+        return json.loads(json.dumps(asdict(self)))
+
+
+@dataclass
+class Request:
+    """A parsed command line: the configuration, the folders and, for stages 1 and 2, the domain."""
+
+    config: Config
+    layout: Layout
+    domain: str | None
+
+
+def parse_request(description: str, argv: list[str] | None = None, *, per_domain: bool) -> Request:
+    """Parse `argv` (default: the process's own); `--help` prints and leaves.
+
+    Raises:
+        RequestError: an option, a key or a value is wrong; the message names it and the file it stands in.
+    """
+    parser = _parser(description, per_domain)
+    try:
+        values = parser.parse_args(argv)
+    except (ArgumentError, OSError, UnicodeDecodeError) as error:
+        raise RequestError(_explain(parser, argv, error)) from None
+    built = parser.instantiate(values)
+    config = Config(**{f.name: built[f.name] for f in fields(Config)})
+    if not os.path.isabs(config.evaluation.prompts):  # the default, which stands in no file
+        folder = os.path.dirname(values.config[-1].absolute) if values.config else os.getcwd()
+        config.evaluation.prompts = FilePath(os.path.join(folder, config.evaluation.prompts))
+    domain = values.domain if per_domain else None
+    _check(config, domain)
+    return Request(config, Layout(Path(values.root).absolute()), domain)
+
+
+def _parser(description: str, per_domain: bool) -> ArgumentParser:
+    parser = ArgumentParser(
+        description=description,
+        exit_on_error=False,
+        allow_abbrev=False,
+        formatter_class=_HelpFormatter,
+    )
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file; later options override its values")
+    parser.add_argument("--root", default=".", help="folder that holds the layout (parquet_ready/, checkpoints/, ...)")
+    if per_domain:
+        parser.add_argument("--domain", required=True, help="one of the config's domains")
+    parser.add_class_arguments(Config)
+    return parser
+
+
+class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the line breaks of a script's opening text."""
+
+
+def _explain(parser: ArgumentParser, argv: list[str] | None, error: Exception) -> str:
+    """The error, with the name of the YAML file if the mistake stands there rather than on the command line."""
+    for path in _config_arguments(sys.argv[1:] if argv is None else argv):
+        if not os.path.isfile(path):
+            return f"--config {path}: no such file"
+        try:
+            parser.parse_path(path, defaults=False, with_meta=False)
+        except (ArgumentError, OSError, UnicodeDecodeError) as in_file:
+            if "required" not in str(in_file):  # a required value may stand on the command line instead
+                return f"{path}: {in_file}"
+    return str(error)
+
+
+def _config_arguments(argv: list[str]) -> list[str]:
+    pairs = zip(argv, [*argv[1:], ""], strict=True)
+    return [a.partition("=")[2] or b for a, b in pairs if a == "--config" or a.startswith("--config=")]
+
+
+def _check(config: Config, domain: str | None) -> None:
+    """Refuse, all at once, what the types alone let through."""
+    mistakes = [m for name in config.domains if (m := domain_name_mistake(name))]
+    if not config.domains:
+        mistakes.append("domains is empty: name at least one domain")
+    if len(set(config.domains)) < len(config.domains):
+        mistakes.append(f"domains names a domain twice: {', '.join(config.domains)}")
+    if domain is not None and (m := domain_name_mistake(domain)):
+        mistakes.append(m)
+    elif domain is not None and domain not in config.domains:
+        mistakes.append(f"--domain {domain} is not one of the config's domains: {', '.join(config.domains)}")
+    if config.data.tune_fraction + config.data.test_fraction >= 1:
+        mistakes.append("data.tune_fraction and data.test_fraction leave no document for training")
+    if config.lora.target_modules == []:
+        mistakes.append("lora.target_modules is empty: name modules or say auto")
+    if mistakes:
+        raise RequestError("; ".join(mistakes))

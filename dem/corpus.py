@@ -1,0 +1,136 @@
+"""From parquet to documents to blocks of tokens, and the one split into train, tune and test."""
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from transformers import PreTrainedTokenizerBase
+
+from dem.config import DataConfig
+from dem.errors import RequestError
+
+Split = Literal["train", "tune", "test"]
+ROWS_AT_ONCE = 1024
+
+
+def split_of(key: str, data: DataConfig) -> Split:
+    """The side on which the document or work named `key` falls, by a hash of it alone.
+
+    Stages 1 and 3 both ask this function, so that nothing that is evaluated was trained on. Texts that differ only
+    in white space or Unicode form (composed or decomposed Hangul) have the same key and fall on the same side.
+    """
+    position = int.from_bytes(_text_hash(key)[:8], "big") / 2**64  # uniform in [0, 1)
+    if position < data.test_fraction:
+        return "test"
+    return "tune" if position < data.test_fraction + data.tune_fraction else "train"
+
+
+def _text_hash(text: str) -> bytes:
+    canonical = " ".join(unicodedata.normalize("NFC", text).split())
+    return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+class Corpus:
+    """The documents of one domain, read from parquet as a stream, a few columns and rows at a time."""
+
+    def __init__(self, files: list[Path], data: DataConfig):
+        """Check that `files` are parquet with a string column `text` (and the group column, if one is set).
+
+        Raises:
+            RequestError: a file is not parquet or lacks a column, or no row holds text.
+        """
+        self.files, self.data = files, data
+        self._columns = ["text"] + ([data.group_column] if data.group_column else [])
+        for path in files:
+            _require_columns(path, self._columns)
+        self._sides: dict[bytes, set[Split]] = {}
+        if data.group_column:
+            for text, side in self._texts():
+                self._sides.setdefault(_text_hash(text), set()).add(side)
+        self.counts = Counter(side for text, side in self._texts() if side == self._side_of_text(text, side))
+        if not self.counts:
+            raise RequestError(f"{_names(files)}: every text is null or empty")
+
+    def documents(self, split: Split) -> Iterator[str]:
+        """The texts on one side of the split, in the order of the files, without null and empty ones.
+
+        With a group column, works on different sides may share a text. It then counts as train, or else as tune,
+        and is left out on the other sides.
+        """
+        for text, side in self._texts():
+            if side == split and side == self._side_of_text(text, side):
+                yield text
+
+    def _side_of_text(self, text: str, side: Split) -> Split:
+        if not self.data.group_column:
+            return side
+        sides = self._sides[_text_hash(text)]
+        return next(s for s in ("train", "tune", "test") if s in sides)
+
+    def _texts(self) -> Iterator[tuple[str, Split]]:
+        for path in self.files:
+            for batch in _batches(path, self._columns):
+                texts = batch.column("text").to_pylist()
+                groups = batch.column(self._columns[-1]).to_pylist()  # the text itself where there is no group column
+                for text, group in zip(texts, groups, strict=True):
+                    if text and not text.isspace():
+                        yield text, split_of(text if group is None else str(group), self.data)
+
+
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    try:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(ROWS_AT_ONCE, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise RequestError(f"{path} cannot be read to its end: {error}") from None
+
+
+def _require_columns(path: Path, columns: list[str]) -> None:
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise RequestError(f"{path} is not a parquet file that can be read: {error}") from None
+    for name in columns:
+        if name not in schema.names:
+            raise RequestError(f"{path} has no column {name!r}; it has {', '.join(schema.names) or 'none'}")
+    kind = schema.field("text").type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise RequestError(f"{path}: column 'text' holds {kind}, not strings")
+
+
+def _names(files: list[Path]) -> str:
+    return str(files[0]) if len(files) == 1 else f"{files[0].parent}/*.parquet"
+
+
+def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Token ids of each text, with whatever the tokenizer puts around a text by itself."""
+    return tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
+
+
+def blocks(
+    documents: Iterator[str], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> Iterator[dict[str, list[int]]]:
+    """Documents end to end, each followed by EOS, cut into blocks {"input_ids": max_length tokens}.
+
+    What is left at the end and fills no block is dropped, so that every block weighs the same in a mean; if nothing
+    fills a block, what there is becomes the only one. A model's state runs on from one document into the next.
+    """
+    waiting: list[int] = []
+    complete = 0
+    while texts := list(islice(documents, ROWS_AT_ONCE)):
+        for ids in encode(texts, tokenizer):
+            waiting += ids if ids and ids[-1] == tokenizer.eos_token_id else [*ids, tokenizer.eos_token_id]
+            full = len(waiting) // max_length
+            for i in range(full):
+                yield {"input_ids": waiting[i * max_length : (i + 1) * max_length]}
+            del waiting[: full * max_length]
+            complete += full
+    if not complete and len(waiting) > 1:
+        yield {"input_ids": waiting}

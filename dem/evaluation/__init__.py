@@ -1,0 +1,1 @@
+"""Stage 3's second half: perplexity, answers to prompts, metrics of texts, and the reports of them."""

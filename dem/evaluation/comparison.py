@@ -1,0 +1,83 @@
+"""Base, domain models and merged model in turn, through the same texts and prompts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dem import mamba
+from dem.common import load_model, log, progress_bar
+from dem.errors import RequestError
+from dem.evaluation.perplexity import score, windows
+from dem.evaluation.prompts import Prompt, answer
+from dem.evaluation.report import ModelResult
+from dem.evaluation.text_metrics import score_texts
+
+
+def compare(
+    base: Path,
+    adapters: dict[str, Path],
+    merged: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    test_ids: dict[str, list[list[int]]],
+    prompts: list[Prompt],
+    max_length: int,
+    max_new_tokens: int,
+) -> list[ModelResult]:
+    """Measure every model: the base is loaded once and each adapter put on it, the merged model is the one on disk.
+
+    Args:
+        adapters: folder of each domain's adapter, by domain.
+        test_ids: token ids of each test document, by domain.
+        max_length: length of a perplexity window, in tokens.
+    """
+    tokens = sum(len(w) - 1 for documents in test_ids.values() for ids in documents for w in windows(ids, max_length))
+    models = len(adapters) + 2
+    log.info(f"evaluation: {models} models x ({tokens:,} test tokens and {len(prompts)} prompts)")
+    results = []
+    with progress_bar(models * (tokens + len(prompts) * max_new_tokens), "evaluation", " tokens") as bar:
+        for name, model in _models(base, adapters, merged):
+            result = ModelResult(name)
+            for domain, documents in test_ids.items():
+                result.scores[domain] = score(model, documents, max_length, bar.update)
+            for prompt in prompts:
+                result.answers.append(answer(model, tokenizer, prompt.prompt, max_new_tokens))
+                bar.update(max_new_tokens)
+            pairs = [(a, p.reference) for a, p in zip(result.answers, prompts, strict=True) if p.reference]
+            result.text_metrics = score_texts([a for a, _ in pairs], [r for _, r in pairs])
+            results.append(result)
+            log.info(f"evaluation: {name} done")
+    return results
+
+
+def _models(base: Path, adapters: dict[str, Path], merged: Path) -> Iterator[tuple[str, torch.nn.Module]]:
+    """Name and model, one at a time; only the base and the adapters are in memory together."""
+    model = load_model(base, _dtype())
+    yield "base", model
+    for domain, folder in adapters.items():
+        with _adapter_on(model, folder) as adapted:
+            yield domain, adapted
+    del model
+    yield "merged", load_model(merged, _dtype())
+
+
+def _dtype() -> torch.dtype | str:
+    """A GPU runs the checkpoint's own type, a CPU float32."""
+    return "auto" if torch.cuda.is_available() else torch.float32
+
+
+@contextmanager
+def _adapter_on(model: PreTrainedModel, folder: Path) -> Iterator[PreTrainedModel]:
+    """The model with the adapter in `folder` on it; without it again afterwards."""
+    try:
+        with mamba.out_proj_allowed():
+            adapted = PeftModel.from_pretrained(model, str(folder))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RequestError(f"the adapter in {folder} cannot be loaded: {str(error).splitlines()[0]}") from None
+    try:
+        yield adapted.eval()
+    finally:
+        adapted.unload()

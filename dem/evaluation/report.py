@@ -1,0 +1,96 @@
+"""What stage 3 writes into results/: the table of metrics and the answers side by side."""
+
+import csv
+import io
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from dem.evaluation.perplexity import Score
+from dem.evaluation.prompts import Prompt
+from dem.evaluation.text_metrics import ROUGE_TYPES
+
+CRITERIA = ("informativeness", "coherence", "conciseness", "tone")
+TEXT_METRICS = ("bleu", "chrf", *ROUGE_TYPES)
+
+
+@dataclass
+class ModelResult:
+    """What was measured of one model: its score on each domain's test split, its answers, the metrics of those."""
+
+    name: str
+    scores: dict[str, Score] = field(default_factory=dict)
+    answers: list[str] = field(default_factory=list)
+    text_metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def metric_table(results: list[ModelResult]) -> str:
+    """CSV: a row per model; perplexity on each domain and on all their tokens, then the metrics of texts.
+
+    A field is empty where nothing was measured.
+    """
+    domains = list(results[0].scores)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["model", *(f"perplexity_{d}" for d in domains), "perplexity_all", *TEXT_METRICS])
+    for result in results:
+        scores = [*result.scores.values(), sum(result.scores.values(), Score())]
+        figures = [s.perplexity for s in scores] + [result.text_metrics.get(name) for name in TEXT_METRICS]
+        writer.writerow([result.name, *("" if f is None else f"{f:.6g}" for f in figures)])
+    return text.getvalue()
+
+
+def perplexity_lines(results: list[ModelResult]) -> list[str]:
+    """The perplexities as an aligned table for people; each change against the first model (the base) in percent."""
+    domains = list(results[0].scores)
+    wide = max(len(r.name) for r in results) + 2
+    lines = [" " * wide + "".join(f"{d:>20}" for d in domains)]
+    for result in results:
+        cells = [_cell(result.scores[d], results[0].scores[d], result is results[0]) for d in domains]
+        lines.append(result.name.ljust(wide) + "".join(f"{c:>20}" for c in cells))
+    return lines
+
+
+def _cell(score: Score, base: Score, is_base: bool) -> str:
+    if score.perplexity is None:
+        return "not measured"
+    change = "" if is_base else f" ({score.perplexity / base.perplexity - 1:+.1%})"
+    return f"{score.perplexity:.2f}{change}"
+
+
+def prompt_comparison(prompts: list[Prompt], results: list[ModelResult], max_new_tokens: int) -> str:
+    """Markdown: for each prompt the answers of all models, to be rated; nothing a model says can act as Markdown."""
+    signature = next((r.text_metrics["bleu_signature"] for r in results if r.text_metrics), None)
+    lines = [
+        "# Answers side by side",
+        "",
+        f"{len(prompts)} prompts, {len(results)} models, greedy decoding, at most {max_new_tokens} new tokens. "
+        "The prompt is not repeated in an answer.",
+        "",
+        f"Ratings of {', '.join(CRITERIA)} (1 to 5) come from people; an answer that nobody rated says *unrated*.",
+    ]
+    if signature:
+        lines += ["", *_metric_lines(results), "", f"BLEU: `{signature}`; ROUGE counts the same words."]
+    for number, prompt in enumerate(prompts, 1):
+        lines += ["", f"## {number}. {as_text(prompt.prompt)}", ""]
+        if prompt.reference:
+            lines += [f"Reference: {as_text(prompt.reference)}", ""]
+        lines += [f"| model | answer | {' | '.join(CRITERIA)} |", "|---" * (2 + len(CRITERIA)) + "|"]
+        for result in results:
+            answer = as_text(result.answers[number - 1]) or "*(empty)*"
+            lines.append(f"| {as_text(result.name)} | {answer} |" + " unrated |" * len(CRITERIA))
+    return "\n".join(lines) + "\n"
+
+
+def _metric_lines(results: list[ModelResult]) -> list[str]:
+    lines = [f"| model | {' | '.join(TEXT_METRICS)} |", "|---" * (1 + len(TEXT_METRICS)) + "|"]
+    for r in results:
+        lines.append(f"| {as_text(r.name)} | " + " | ".join(f"{r.text_metrics[m]:.3g}" for m in TEXT_METRICS) + " |")
+    return lines
+
+
+def as_text(text: str) -> str:
+    """`text` on one line, shown as it is: punctuation as HTML entities, so that it can mean nothing in Markdown."""
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    line = "\n".join(lines).strip()
+    return re.sub(r"[!-/:-@\[-`{-~]", lambda m: f"&#{ord(m[0])};", line).replace("\n", "<br>")

@@ -1,0 +1,115 @@
+"""The names of all files through which the stages meet. No other module spells them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dem.errors import RequestError
+
+
+def domain_name_mistake(name: str) -> str | None:
+    """What is wrong with `name` as the name of a domain, or None. It becomes part of file names."""
+    if re.fullmatch(r"\w[\w.-]*", name) and ".." not in name:  # \w holds Hangul
+        return None
+    return f"domain {name!r} is not usable as a file name: use letters, digits, '_', '-' and '.'"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders below `root` (an absolute path)."""
+
+    root: Path
+
+    def parquet(self, domain: str) -> Path:
+        """The domain's text as one file."""
+        return self.root / "parquet_ready" / f"{domain}.parquet"
+
+    def parquet_files(self, domain: str) -> list[Path]:
+        """The domain's parquet files, in order of name.
+
+        Raises:
+            RequestError: there are none, or both a file and a folder stand for the domain.
+        """
+        folder = self.root / "parquet_ready"
+        single, several = self.parquet(domain), folder / domain
+        found = sorted(several.glob("*.parquet"))
+        if single.exists() and found:
+            raise RequestError(f"both {single} and {several}/ exist: which of them is domain {domain}? Remove one")
+        if not single.exists() and not found:
+            there = sorted(p.name for p in folder.glob("*") if p.suffix == ".parquet" or p.is_dir())
+            raise RequestError(
+                f"no data for domain {domain}: neither {single} nor {several}/*.parquet exists; "
+                f"{folder} holds {', '.join(there) or 'no parquet'}"
+            )
+        return found or [single]
+
+    def adapter(self, domain: str) -> Path:
+        """Folder of the domain's adapter, as PEFT writes it."""
+        return self.root / "checkpoints" / f"lora_{domain}"
+
+    def existing_adapter(self, domain: str) -> Path:
+        """Folder of the domain's adapter.
+
+        Raises:
+            RequestError: there is no finished adapter.
+        """
+        folder = self.adapter(domain)
+        weights = (folder / "adapter_model.bin", folder / "adapter_model.safetensors")
+        if not (folder / "adapter_config.json").is_file() or not any(path.is_file() for path in weights):
+            raise RequestError(
+                f"no adapter in {folder}: make it with python dem/train_individual.py --config CONFIG --domain {domain}"
+            )
+        return folder
+
+    def training_state(self, domain: str) -> Path:
+        """Folder of the state of an unfinished training; it goes when the adapter is written."""
+        return self.adapter(domain) / "training_state"
+
+    def train_log(self, domain: str) -> Path:
+        """Log of the domain's training."""
+        return self.root / "logs" / f"train_{domain}.log"
+
+    def train_summary(self, domain: str, suffix: str) -> Path:
+        """Convergence of the domain's training, as `.csv` or `.png`."""
+        return self.root / "summary" / f"train_{domain}{suffix}"
+
+    def diff_vector(self, domain: str) -> Path:
+        """The difference vector."""
+        return self.root / "diff_vectors" / f"diff_{domain}.npy"
+
+    def diff_index(self, domain: str) -> Path:
+        """Which slice of the difference vector is which parameter."""
+        return self.root / "diff_vectors" / f"diff_{domain}.json"
+
+    def diff_summary(self, domain: str, suffix: str) -> Path:
+        """Statistics of the difference vector, as `.json` or `.png`."""
+        return self.root / "diff_stats" / f"diff_{domain}_summary{suffix}"
+
+    @property
+    def merged_model(self) -> Path:
+        """Folder of the merged model."""
+        return self.root / "merged_model"
+
+    @property
+    def merge_log(self) -> Path:
+        """Log of stage 3."""
+        return self.root / "logs" / "merge.log"
+
+    @property
+    def results(self) -> Path:
+        """Folder of everything that stage 3 says of the models."""
+        return self.root / "results"
+
+    @property
+    def prompt_comparison(self) -> Path:
+        """The answers of all models side by side."""
+        return self.results / "eval_prompt_comparison.md"
+
+    @property
+    def metric_summary(self) -> Path:
+        """A row per model, a column per metric."""
+        return self.results / "metric_summary.csv"
+
+
+RUN_RECORD = "dem_run.json"
+"""Beside an adapter: the configuration, base, data and versions that made it."""

@@ -1,0 +1,200 @@
+"""What LoRA on Mamba needs: which modules to adapt, no fused shortcut past them, and a scan for where no kernel is.
+
+Shapes use b: batch, l: length in tokens, d: inner width, n: state size. The recurrence is that of Mamba
+(Gu & Dao 2023, arXiv 2312.00752, algorithm 2, with the Euler step for B as in its reference code):
+
+    h_t = exp(dt_t A) h_{t-1} + dt_t B_t u_t        y_t = C_t . h_t
+"""
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from peft.tuners import tuners_utils
+from transformers.models.mamba import modeling_mamba
+
+from dem.errors import RequestError
+
+AUTO_TARGETS = {"mamba": ["in_proj", "x_proj", "out_proj"]}
+"""By model_type; an architecture that is not named here gets PEFT's own choice."""
+
+NEVER_TRAINED = {"mamba": {"dt_proj", "conv1d"}}
+"""Modules whose weight the mixer reads without calling the module, so that LoRA around them has no effect."""
+
+
+def target_modules(model_type: str, chosen: str | list[str]) -> list[str] | None:
+    """The modules to adapt; None leaves the choice to PEFT.
+
+    Raises:
+        RequestError: a chosen module cannot train.
+    """
+    if chosen == "auto":
+        return AUTO_TARGETS.get(model_type)
+    for name in chosen:
+        if name.rpartition(".")[2] in NEVER_TRAINED.get(model_type, ()):
+            raise RequestError(
+                f"lora.target_modules: {name} cannot train in a {model_type} model: its weight is read directly and "
+                f"LoRA around it has no effect; choose from {', '.join(AUTO_TARGETS[model_type])}"
+            )
+    return list(chosen)
+
+
+def prepare() -> str:
+    """Make transformers' Mamba-1 fit for LoRA in this process; safe to call again. Returns a line for the log.
+
+    The fused kernel `mamba_inner_fn` takes the raw weights of x_proj and out_proj past any LoRA around them. Without
+    it the mixer calls both as modules, still with the kernels for the convolution and the scan where they are
+    installed. Where no scan kernel is, `selective_scan` replaces the loop whose backward is quadratic in length.
+    """
+    modeling_mamba.mamba_inner_fn = _no_fused_kernel
+    if _has_scan_kernel():
+        return "selective scan: mamba_ssm's CUDA kernel"
+    modeling_mamba.mamba_selective_scan = selective_scan
+    return "selective scan: PyTorch, linear in length (no mamba_ssm CUDA kernel here)"
+
+
+def _no_fused_kernel(*args, **kwargs) -> None:
+    return None
+
+
+def _has_scan_kernel() -> bool:
+    # mamba_ssm can be installed without its compiled part (MAMBA_KEEP_CUDA_BUILD), so ask for that part.
+    return torch.cuda.is_available() and importlib.util.find_spec("selective_scan_cuda") is not None
+
+
+@contextmanager
+def out_proj_allowed() -> Iterator[None]:
+    """Lift PEFT's refusal of LoRA on Mamba-1's out_proj, whose cause `prepare` has removed.
+
+    PEFT refuses when training and when loading. Other architectures and conv1d stay refused.
+    """
+    refuse = tuners_utils._check_lora_target_modules_mamba
+
+    def refuse_others(peft_config, model, target_name):
+        if not (getattr(model.config, "model_type", None) == "mamba" and target_name == "out_proj"):
+            refuse(peft_config, model, target_name)
+
+    prepare()
+    tuners_utils._check_lora_target_modules_mamba = refuse_others
+    try:
+        yield
+    finally:
+        tuners_utils._check_lora_target_modules_mamba = refuse
+
+
+def selective_scan(
+    hidden_states: torch.Tensor,
+    dt: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None = None,
+    z: torch.Tensor | None = None,
+    delta_bias: torch.Tensor | None = None,
+    delta_softplus: bool = False,
+    return_last_state: bool = False,
+    **unused,
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """The signature of mamba_ssm's `selective_scan_fn`, computed in at least float32 in time linear in length.
+
+    Args:
+        hidden_states, dt, z: (b, d, l). A: (d, n), negative. B, C: (b, n, l). D, delta_bias: (d,).
+
+    Returns:
+        y, (b, d, l) in the dtype of hidden_states; with `return_last_state` also the state (b, d, n).
+    """
+    dtype = torch.promote_types(hidden_states.dtype, torch.float32)
+    if delta_bias is not None:
+        dt = dt + delta_bias.to(dt.dtype)[:, None]
+    if delta_softplus:
+        dt = F.softplus(dt)
+    u, dt = (x.to(dtype).permute(2, 0, 1).contiguous() for x in (hidden_states, dt))
+    B, C = (x.to(dtype).permute(2, 0, 1).contiguous() for x in (B, C))
+    y, state = _Scan.apply(u, dt, A.to(dtype), B, C)
+    y = y.permute(1, 2, 0)
+    if D is not None:
+        y = y + hidden_states * D[:, None]
+    if z is not None:
+        y = y * F.silu(z)
+    y = y.to(hidden_states.dtype)
+    return (y, state) if return_last_state else y
+
+
+class _Scan(torch.autograd.Function):
+    """The recurrence over time-major tensors: u, dt (l, b, d); A (d, n); B, C (l, b, n) -> y (l, b, d), h_l (b, d, n).
+
+    Only the state before each chunk of CHUNK steps is kept; the backward pass computes a chunk's states again in
+    buffers that all chunks share, so that both passes work in cache and touch no fresh (l, b, d, n) memory.
+    """
+
+    CHUNK = 16  # 8 to 32 are alike on a CPU; the kept states are 1/CHUNK of all
+
+    @staticmethod
+    def forward(ctx, u, dt, A, B, C):
+        (length, b, d), n = u.shape, A.shape[1]
+        chunks = range(0, length, _Scan.CHUNK)
+        decay, states = u.new_empty(_Scan.CHUNK, b, d, n), u.new_empty(_Scan.CHUNK, b, d, n)
+        before = u.new_empty(len(chunks), b, d, n)
+        h, y = u.new_zeros(b, d, n), torch.empty_like(u)
+        with torch.autocast(u.device.type, enabled=False):
+            for i, start in enumerate(chunks):
+                t = slice(start, min(start + _Scan.CHUNK, length))
+                before[i] = h
+                states_t = _chunk_states(u[t], dt[t], A, B[t], before[i], decay, states)[1]
+                h.copy_(states_t[-1])
+                y[t] = (states_t @ C[t].unsqueeze(-1)).squeeze(-1)
+        ctx.save_for_backward(u, dt, A, B, C, before)
+        return y, h
+
+    @staticmethod
+    def backward(ctx, grad_y, grad_h):
+        u, dt, A, B, C, before = ctx.saved_tensors
+        length, shape = u.shape[0], (_Scan.CHUNK, *before.shape[1:])
+        decay, states, grads = (u.new_empty(shape) for _ in range(3))
+        grad_u, grad_dt, grad_B, grad_C = (torch.empty_like(x) for x in (u, dt, B, C))
+        grad_A, carry = torch.zeros_like(A), grad_h.clone()
+        with torch.autocast(u.device.type, enabled=False):
+            for i in reversed(range(len(before))):
+                t = slice(i * _Scan.CHUNK, min((i + 1) * _Scan.CHUNK, length))
+                a, h = _chunk_states(u[t], dt[t], A, B[t], before[i], decay, states)
+                grad_C[t] = (grad_y[t].unsqueeze(-2) @ h).squeeze(-2)
+                g = _chunk_state_gradients(grad_y[t], C[t], a, carry, grads)
+                grad_B[t] = ((dt[t] * u[t]).unsqueeze(-2) @ g).squeeze(-2)
+                g_B = (g @ B[t].unsqueeze(-1)).squeeze(-1)
+                grad_u[t] = g_B * dt[t]
+                # From here on `a` holds the gradient by dt_t A: that of the decay times the decay.
+                a.mul_(g)
+                a[1:].mul_(h[:-1])
+                a[0].mul_(before[i])
+                grad_dt[t] = g_B * u[t] + torch.einsum("tbdn,dn->tbd", a, A)
+                if ctx.needs_input_grad[2]:
+                    grad_A += torch.einsum("tbdn,tbd->dn", a, dt[t])
+        return grad_u, grad_dt, grad_A, grad_B, grad_C
+
+
+def _chunk_states(u, dt, A, B, before, decay, states):
+    """Decays exp(dt A) and states h, both (t, b, d, n), of a chunk of t steps, written into the given buffers."""
+    decay, states = decay[: len(u)], states[: len(u)]
+    torch.mul(dt.unsqueeze(-1), A, out=decay).exp_()
+    torch.mul((dt * u).unsqueeze(-1), B.unsqueeze(-2), out=states)
+    h = before
+    for k in range(len(u)):
+        h = states[k].addcmul_(decay[k], h)
+    return decay, states
+
+
+def _chunk_state_gradients(grad_y, C, decay, carry, grads):
+    """Gradients by the states h of a chunk, (t, b, d, n) in the buffer `grads`.
+
+    `carry` (b, d, n) holds what comes to the chunk's last state from the steps after it, and is replaced by what the
+    chunk hands to the step before it.
+    """
+    grads = grads[: len(C)]
+    torch.mul(grad_y.unsqueeze(-1), C.unsqueeze(-2), out=grads)
+    grads[-1].add_(carry)
+    for k in reversed(range(len(C) - 1)):
+        grads[k].addcmul_(decay[k + 1], grads[k + 1])
+    torch.mul(decay[0], grads[0], out=carry)
+    return grads

@@ -1,0 +1,120 @@
+"""Stage 3: add the weighted differences to the base, and compare base, domain models and merged model.
+
+    python dem/merge_model.py --config configs/yunmin_3b.yaml
+    python dem/merge_model.py --config configs/yunmin_3b.yaml --merge.weights.web 0.3 --evaluation.enabled false
+
+Reads diff_vectors/ and the base model; writes merged_model/, a complete model. The comparison also reads
+parquet_ready/, checkpoints/ and the prompts, and writes results/eval_prompt_comparison.md and
+results/metric_summary.csv.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from dem.config import Request, parse_request
+from dem.errors import RequestError, run_script
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Merge, and evaluate unless the config says not to."""
+    request = parse_request(__doc__, argv, per_domain=False)
+    domains = _domains_of(request)
+
+    # Imported only now, so that --help and a wrong request do not wait for torch.
+    from dem.atomic import require_writable
+    from dem.common import base_folder, start_log
+
+    layout = request.layout
+    require_writable(layout.merged_model.parent, layout.merged_model, layout.results, layout.merge_log.parent)
+    base = base_folder(request.config.base_model)
+    evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
+    start_log(layout.merge_log)
+    merge(request, domains, base)
+    if evaluation_inputs:
+        evaluate(request, base, *evaluation_inputs)
+
+
+def _domains_of(request: Request) -> list[str]:
+    """The domains that take part: those with a weight."""
+    config = request.config
+    if unknown := [domain for domain in config.merge.weights if domain not in config.domains]:
+        raise RequestError(
+            f"merge.weights names {', '.join(unknown)}, not among the config's domains: {', '.join(config.domains)}"
+        )
+    if not config.merge.weights:
+        raise RequestError("merge.weights is empty: name at least one domain")
+    return [domain for domain in config.domains if domain in config.merge.weights]
+
+
+def merge(request: Request, domains: list[str], base: Path) -> None:
+    """Write merged_model/ from the base in the folder `base` and the differences of `domains`."""
+    from dem.atomic import new_folder
+    from dem.checkpoints import Checkpoint
+    from dem.common import log, progress_bar
+    from dem.merging import effective_weights, make_provenance, merged_tensor, open_differences, write_model
+
+    config, layout = request.config, request.layout
+    began = time.monotonic()
+    weights = effective_weights(config.merge)
+    checkpoint = Checkpoint(base)
+    with progress_bar(checkpoint.size(), "base fingerprint", "B") as bar:
+        fingerprint = checkpoint.fingerprint(bar.update)
+    differences = open_differences(domains, layout, fingerprint, checkpoint)
+    log.info(f"merge: {config.merge.method} of {', '.join(f'{d} {weights[d]:.4g}' for d in domains)} on {base}")
+    if left_out := [d for d in config.domains if d not in domains]:
+        log.info(f"merge: {', '.join(left_out)} have no weight and take no part")
+
+    provenance = make_provenance(config, fingerprint, differences, weights)
+    merged = merged_tensor(differences, weights, config.merge.method)
+    with new_folder(layout.merged_model) as folder, progress_bar(checkpoint.size(), "merge", "B") as bar:
+        write_model(folder, checkpoint, merged, provenance, bar.update)
+    log.info(f"merge: done in {time.monotonic() - began:.1f} s -> {layout.merged_model}")
+
+
+def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tuple:
+    """The adapters, test documents and prompts, read and checked before any work."""
+    from dem.corpus import Corpus
+    from dem.evaluation.prompts import read_prompts
+
+    config, layout = request.config, request.layout
+    prompts = read_prompts(Path(config.evaluation.prompts))
+    corpora = {domain: Corpus(layout.parquet_files(domain), config.data) for domain in config.domains}
+    adapters = {domain: layout.existing_adapter(domain) for domain in domains}
+    return adapters, corpora, prompts
+
+
+def evaluate(request: Request, base: Path, adapters: dict[str, Path], corpora: dict, prompts: list) -> None:
+    """Compare base, domain models and merged model on the test splits and the prompts; write results/."""
+    from dem.atomic import write_text
+    from dem.common import load_tokenizer, log, peak_memory_gib
+    from dem.corpus import encode
+    from dem.evaluation.comparison import compare
+    from dem.evaluation.report import metric_table, perplexity_lines, prompt_comparison
+
+    config, layout = request.config, request.layout
+    began = time.monotonic()
+    tokenizer = load_tokenizer(base)
+    test_ids = {domain: encode(list(corpus.documents("test")), tokenizer) for domain, corpus in corpora.items()}
+    if untested := [domain for domain, documents in test_ids.items() if not documents]:
+        log.info(f"perplexity on {', '.join(untested)} is not measured: no test document; raise data.test_fraction")
+    max_new_tokens = config.evaluation.max_new_tokens
+    results = compare(
+        base, adapters, layout.merged_model, tokenizer, test_ids, prompts, config.data.max_length, max_new_tokens
+    )
+    write_text(layout.metric_summary, metric_table(results))
+    write_text(layout.prompt_comparison, prompt_comparison(prompts, results, max_new_tokens))
+    log.info("perplexity on the test splits (change against the base):")
+    for line in perplexity_lines(results):
+        log.info(line)
+    log.info(
+        f"evaluation: done in {time.monotonic() - began:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
+        f"see {layout.prompt_comparison} and {layout.metric_summary}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

@@ -1,0 +1,90 @@
+"""Stage 1: train one LoRA adapter on one domain.
+
+    python dem/train_individual.py --config configs/yunmin_3b.yaml --domain web
+
+Reads parquet_ready/<domain>.parquet; writes checkpoints/lora_<domain>/, logs/train_<domain>.log and
+summary/train_<domain>.csv with a .png. Any field of the config can be set by its dotted name:
+--training.learning_rate 1e-4. A small try of all stages on a CPU: make demo.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from dem.config import Request, parse_request
+from dem.errors import run_script
+from dem.layout import RUN_RECORD
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train the adapter that the command line asks for."""
+    train(parse_request(__doc__, argv, per_domain=True))
+
+
+def train(request: Request) -> None:
+    """Check every input, train the adapter of the request's domain, and put it in its place."""
+    config, layout, domain = request.config, request.layout, request.domain
+    files = layout.parquet_files(domain)
+
+    # Imported only now, so that --help and a wrong request do not wait for torch.
+    from dem import plots, training
+    from dem.atomic import new_folder, require_writable
+    from dem.checkpoints import Checkpoint, files_fingerprint
+    from dem.common import (
+        base_folder,
+        choose_precision,
+        load_model,
+        load_tokenizer,
+        log,
+        peak_memory_gib,
+        require_vocabulary,
+        start_log,
+    )
+    from dem.corpus import Corpus
+
+    table, picture = layout.train_summary(domain, ".csv"), layout.train_summary(domain, ".png")
+    require_writable(layout.adapter(domain).parent, layout.train_log(domain).parent, table.parent)
+    base = base_folder(config.base_model)
+    checkpoint = Checkpoint(base)
+    tokenizer = load_tokenizer(base)
+    corpus = Corpus(files, config.data)
+
+    start_log(layout.train_log(domain))
+    training.log_surroundings(config, base)
+    log.info(f"{domain}: {', '.join(f'{corpus.counts[s]:,} {s}' for s in ('train', 'tune', 'test'))} documents")
+    data_fingerprint = files_fingerprint(files)
+    train_blocks = training.block_dataset(corpus, "train", tokenizer, data_fingerprint)
+    tune_blocks = training.block_dataset(corpus, "tune", tokenizer, data_fingerprint)
+    training.require_one_block(train_blocks, config.data.max_length, files[0])
+    log.info(f"{len(train_blocks):,} blocks of {config.data.max_length} tokens, {config.training.batch_size} a step")
+
+    precision = choose_precision(config.training.precision)
+    log.info(f"precision: {precision.name}: {precision.reason}")
+    model = load_model(base, precision.dtype)
+    require_vocabulary(model, tokenizer)
+    model = training.with_adapter(model, config)
+
+    record = training.run_record(config, checkpoint.fingerprint(), data_fingerprint)
+    state = layout.training_state(domain)
+    resume_from = training.open_state(state, record)
+    trainer = training.make_trainer(model, train_blocks, tune_blocks, config, precision.name, state, table)
+    began = time.monotonic()
+    trainer.train(resume_from_checkpoint=resume_from)
+    record["seconds"] = round(time.monotonic() - began, 3)
+
+    with new_folder(layout.adapter(domain)) as folder:
+        model.save_pretrained(folder, safe_serialization=False)
+        (folder / RUN_RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    plots.convergence(table, picture, domain)
+    log.info(
+        f"{domain}: trained in {record['seconds'] / 60:.1f} min, peak memory {peak_memory_gib():.2f} GiB "
+        f"-> {layout.adapter(domain)}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

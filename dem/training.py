@@ -1,0 +1,198 @@
+"""Stage 1's parts: the adapter on the base, the blocks as a dataset, Trainer's settings, the state of a run."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import datasets
+import peft
+import torch
+import transformers
+import xxhash
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from dem import mamba
+from dem.atomic import write_text
+from dem.common import log, progress_wanted, read_json
+from dem.config import Config
+from dem.convergence import ConvergenceLog, ProgressBar
+from dem.corpus import Corpus, Split, blocks
+from dem.errors import RequestError
+
+BLOCKS_VERSION = 1
+"""Part of the key under which blocks are kept; raise it when `corpus.blocks` changes."""
+
+
+def log_surroundings(config: Config, base: Path) -> None:
+    """Say what this run is made of: versions, device, base and the whole configuration."""
+    modules = (torch, transformers, peft, accelerate)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    log.info(f"{', '.join(f'{m.__name__} {m.__version__}' for m in modules)}; device: {device}")
+    log.info(f"base: {base}")
+    log.info(f"configuration: {json.dumps(config.as_dict(), ensure_ascii=False)}")
+
+
+def block_dataset(
+    corpus: Corpus, split: Split, tokenizer: PreTrainedTokenizerBase, data_fingerprint: str
+) -> datasets.Dataset:
+    """The split as blocks of tokens on disk (`input_ids`, int32), made once for the same data and tokenizer."""
+    key = (BLOCKS_VERSION, data_fingerprint, tokenizer.backend_tokenizer.to_str(), repr(corpus.data), split)
+    datasets.disable_progress_bars()
+    return datasets.Dataset.from_generator(
+        lambda: blocks(corpus.documents(split), tokenizer, corpus.data.max_length),
+        features=datasets.Features({"input_ids": datasets.List(datasets.Value("int32"))}),
+        fingerprint=xxhash.xxh3_128(repr(key).encode()).hexdigest(),
+    )
+
+
+def require_one_block(train_blocks: datasets.Dataset, max_length: int, source: Path) -> None:
+    """Refuse a domain whose training text does not fill one block."""
+    longest = len(train_blocks[0]["input_ids"]) if len(train_blocks) else 0
+    if longest < max_length:
+        raise RequestError(
+            f"{source}: too little text for one block: {longest} tokens to train on, data.max_length is {max_length}; "
+            "give more text or lower data.max_length"
+        )
+
+
+def run_record(config: Config, base_fingerprint: str, data_fingerprint: str) -> dict[str, Any]:
+    """What makes the adapter. It is kept beside it, and a run goes on only from a state with the same record."""
+    full = config.as_dict()
+    return {
+        "base": {"name": config.base_model, "fingerprint": base_fingerprint},
+        "data": {**full["data"], "fingerprint": data_fingerprint},
+        "training": full["training"],
+        "lora": full["lora"],
+        "versions": {m.__name__: m.__version__ for m in (torch, transformers, peft)},
+    }
+
+
+def with_adapter(model: PreTrainedModel, config: Config) -> peft.PeftModel:
+    """The model with a new LoRA adapter, which alone trains, in float32.
+
+    Raises:
+        RequestError: a target module matches nothing or cannot train.
+    """
+    transformers.set_seed(config.training.seed)
+    settings = peft.LoraConfig(
+        r=config.lora.r,
+        lora_alpha=config.lora.alpha,
+        lora_dropout=config.lora.dropout,
+        target_modules=mamba.target_modules(model.config.model_type, config.lora.target_modules),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        with mamba.out_proj_allowed():
+            model = peft.get_peft_model(model, settings)
+    except ValueError as error:  # PEFT's words for a target that matches nothing or cannot be adapted
+        raise RequestError(f"lora.target_modules: {error}") from None
+    adapted = [name.rpartition(".")[2] for name in model.targeted_module_names]
+    _require_all_matched(config.lora.target_modules, adapted)
+    trainable, total = model.get_nb_trainable_parameters()
+    targets = ", ".join(f"{name} x {adapted.count(name)}" for name in sorted(set(adapted)))
+    log.info(f"LoRA on {targets}: {trainable:,} trainable parameters, {trainable / total:.2%} of the model")
+    return model
+
+
+def _require_all_matched(chosen: str | list[str], adapted: list[str]) -> None:
+    if chosen != "auto" and (lost := [n for n in chosen if n.rpartition(".")[2] not in adapted]):
+        raise RequestError(f"lora.target_modules: no module of the base is named {', '.join(lost)}")
+
+
+def make_trainer(
+    model: peft.PeftModel,
+    train_blocks: datasets.Dataset,
+    tune_blocks: datasets.Dataset,
+    config: Config,
+    precision: str,
+    state: Path,
+    table: Path,
+) -> Trainer:
+    """A Trainer over blocks of equal length, that keeps its state in `state` and its convergence in `table`."""
+    has_tune = len(tune_blocks) > 0
+    if not has_tune:
+        log.info("eval_loss is not measured: no document fell into the tune split; raise data.tune_fraction")
+    trainer = Trainer(
+        model=model,
+        args=_arguments(config, precision, state, has_tune),
+        train_dataset=train_blocks,
+        eval_dataset=tune_blocks if has_tune else None,
+        data_collator=_stack,
+        callbacks=[ConvergenceLog(table, config.training.batch_size * config.data.max_length), MarkComplete()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    if progress_wanted():
+        trainer.add_callback(ProgressBar())
+    return trainer
+
+
+def _arguments(config: Config, precision: str, state: Path, has_tune: bool) -> TrainingArguments:
+    training = config.training
+    return TrainingArguments(
+        output_dir=str(state),
+        learning_rate=training.learning_rate,
+        per_device_train_batch_size=training.batch_size,
+        per_device_eval_batch_size=training.batch_size,
+        num_train_epochs=training.epochs,
+        fp16=precision == "fp16",
+        bf16=precision == "bf16",
+        gradient_checkpointing=training.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        seed=training.seed,
+        logging_steps=training.logging_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if has_tune else "no",
+        eval_steps=training.eval_steps,
+        eval_on_start=has_tune,
+        prediction_loss_only=True,
+        save_strategy="steps",
+        save_steps=training.save_steps,
+        save_total_limit=1,
+        report_to="none",
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _stack(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+    """A batch of blocks of equal length: input_ids and labels, both (batch, tokens); no padding, so no mask."""
+    ids = torch.tensor([row["input_ids"] for row in rows])
+    return {"input_ids": ids, "labels": ids.clone()}
+
+
+COMPLETE = "complete"
+"""Name of the empty file that is put into a saved training state last of all."""
+
+
+class MarkComplete(TrainerCallback):
+    """Marks each saved training state once Trainer has written all of it."""
+
+    def on_save(self, args, state, control, **kwargs):
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+
+
+def open_state(folder: Path, record: dict[str, Any]) -> str | None:
+    """Make `folder` ready for a run's state; return the saved state to go on from, or None to begin anew.
+
+    A state that was cut off while it was written is removed. So is everything that a run with another record (other
+    settings, data, base or versions) left.
+    """
+    record_file = folder / "run.json"
+    if folder.exists() and (not record_file.is_file() or read_json(record_file) != record):
+        log.info(f"the unfinished training in {folder} had other settings or data: beginning anew")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(record_file, json.dumps(record, indent=1, ensure_ascii=False))
+    for saved in folder.glob("checkpoint-*"):
+        if not (saved / COMPLETE).exists():
+            shutil.rmtree(saved)
+    last = get_last_checkpoint(folder)
+    if last:
+        log.info(f"going on from {last}")
+    return last

@@ -1,0 +1,109 @@
+"""Stage 2: what a domain's LoRA changed, as one vector.
+
+    python dem/vector_diff.py --config configs/yunmin_3b.yaml --domain web
+
+Reads checkpoints/lora_<domain>/ and the base model; writes diff_vectors/diff_<domain>.npy with its index .json, and
+diff_stats/diff_<domain>_summary.json with a histogram .png. No GPU is used; one parameter is in memory at a time.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from dem.config import Request, parse_request
+from dem.errors import RequestError, run_script
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Make the difference that the command line asks for."""
+    make_difference(parse_request(__doc__, argv, per_domain=True))
+
+
+def make_difference(request: Request) -> None:
+    """Compute, write and summarise the difference of the request's domain."""
+    config, layout, domain = request.config, request.layout, request.domain
+    adapter = layout.existing_adapter(domain)
+
+    # Imported only now, so that --help and a wrong request do not wait for torch.
+    from dem.atomic import require_writable
+    from dem.checkpoints import Checkpoint
+    from dem.common import base_folder, log, progress_bar, start_log
+    from dem.diff_statistics import Moments, summarise
+    from dem.diffs import (
+        Difference,
+        Index,
+        adapter_deltas,
+        adapter_source,
+        norm_of,
+        parameters_of,
+        write_index,
+        write_vector,
+    )
+
+    vector, index_file = layout.diff_vector(domain), layout.diff_index(domain)
+    require_writable(vector.parent, layout.diff_summary(domain, ".json").parent)
+    start_log(None)
+    base = base_folder(config.base_model)
+    checkpoint = Checkpoint(base)
+    deltas = adapter_deltas(adapter, base, checkpoint)
+    parameters = parameters_of(deltas)
+    elements = sum(parameter.size for parameter in parameters)
+    log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements, {config.diff.dtype} each")
+    with progress_bar(checkpoint.size(), "base fingerprint", "B") as bar:
+        fingerprint = checkpoint.fingerprint(bar.update)
+    source = adapter_source(adapter, fingerprint)
+
+    norm = norm_of(deltas) if config.diff.normalize == "l2" else None
+    if norm == 0:
+        raise RequestError(f"{adapter} changes nothing (its difference is 0): diff.normalize l2 has no meaning")
+    moments: dict[str, Moments] = {}
+    index_file.unlink(missing_ok=True)  # a run cut off from here on leaves no index beside another run's vector
+    with progress_bar(elements, "difference", " elements") as bar:
+
+        def seen(delta, stored):
+            moments[delta.name] = Moments.of(stored)
+            bar.update(stored.size)
+
+        digest = write_vector(vector, deltas, config.diff.dtype, 1 / norm if norm else 1.0, seen)
+    index = Index(
+        domain=domain,
+        base={"name": config.base_model, "fingerprint": fingerprint},
+        source=source,
+        storage=config.diff.storage,
+        dtype=config.diff.dtype,
+        normalize=config.diff.normalize,
+        norm=sum(moments.values(), Moments()).l2_norm if norm is None else norm,
+        vector_fingerprint=digest,
+        parameters=parameters,
+    )
+    write_index(index_file, index)
+
+    difference = Difference(vector, index_file)
+    _report(request, *summarise(difference, moments, checkpoint.parameters(), config.training.seed))
+
+
+def _report(request: Request, summary: dict, counts, edges) -> None:
+    """Write the summary and its picture, and say the main figures."""
+    from dem import plots
+    from dem.atomic import write_text
+    from dem.common import log
+
+    domain, layout = request.domain, request.layout
+    text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(layout.diff_summary(domain, ".json"), text + "\n")
+    title = f"Difference of {domain}: norm {summary['l2_norm']:.4g}, {summary['count']:,} elements"
+    picture = layout.diff_summary(domain, ".png")
+    plots.difference_histogram(counts, edges, summary["mean"], summary["std"], picture, title)
+    if summary["l2_norm"] == 0:
+        log.info(f"{domain}: WARNING: the difference is 0 everywhere: the adapter was not trained")
+    log.info(
+        f"{domain}: norm {summary['l2_norm']:.4g}, std {summary['std']:.3g}, "
+        f"{summary['share_of_base_parameters']:.1%} of the base's parameters -> {layout.diff_vector(domain)}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))
