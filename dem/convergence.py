@@ -35,12 +35,14 @@ class ConvergenceLog(TrainerCallback):
         self._began_at_step = 0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        """Start the clock."""
         self._began, self._began_at_step = time.monotonic(), state.global_step
         if state.log_history and not self.rows:  # a resumed run: the rows of its first part
             for entry in state.log_history:
                 self._note(entry, elapsed=None)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
+        """Write one logged step."""
         entry = {"step": state.global_step, "epoch": state.epoch, **(logs or {})}
         if "loss" not in entry and "eval_loss" not in entry:
             return  # Trainer's closing totals
@@ -83,4 +85,4 @@ class ProgressBar(ProgressCallback):
     """Trainer's progress bar, without the figures that ConvergenceLog already writes."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        pass
+        """Say nothing."""

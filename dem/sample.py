@@ -18,7 +18,7 @@ DOCUMENTS = 1500
 """Documents per domain, and per domain in the general mix."""
 VOCABULARY = 2048
 BLOCK = 128
-STEPS = 220
+STEPS = 170
 """Steps of 16 blocks that the base is trained for: about a minute on two cores."""
 
 

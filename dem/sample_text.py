@@ -1,6 +1,6 @@
 """Made-up Korean text for the demo: five domains, each written by a grammar of its own.
 
-The grammars (templates and vocabulary) are data in `dem.sample_grammar`; this module is the engine that
+The grammars (templates and vocabulary) are data in `dem/sample_grammars/`; this module is the engine that
 writes documents with them. A template names its slots in braces:
 
     {river}        the document's river: drawn at first use, then the same to the end of the document
@@ -20,7 +20,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from random import Random
 
-from dem.sample_grammar import GRAMMARS, Kind
+from dem.sample_grammars import GRAMMARS
+from dem.sample_grammars.form import Kind
 
 DOMAINS = ("main_data", "textbook", "assembly", "web", "social")
 MIN_CHARS, MAX_CHARS = 150, 900
@@ -120,8 +121,7 @@ class _Document:
 
     def write(self) -> str:
         """The finished text: some templates of each part, filled and joined."""
-        chosen = [text for low, high, texts in self.kind.parts
-                  for text in _pick_some(self.rng, texts, low, high)]
+        chosen = [text for low, high, texts in self.kind.parts for text in _pick_some(self.rng, texts, low, high)]
         text = self.kind.joiner.join(self.fill(template) for template in chosen)
         return re.sub(r" *\n *", "\n", text).strip()
 

@@ -174,6 +174,7 @@ class MarkComplete(TrainerCallback):
     """Marks each saved training state once Trainer has written all of it."""
 
     def on_save(self, args, state, control, **kwargs):
+        """Put the mark, after everything else."""
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 

@@ -13,7 +13,8 @@ from random import Random
 
 import pytest
 
-from dem.sample_grammar import GRAMMARS, Grammar, Kind, lines, one, some, table
+from dem.sample_grammars import GRAMMARS
+from dem.sample_grammars.form import Grammar, Kind, lines, one, some, table
 from dem.sample_text import DOMAINS, MAX_CHARS, MIN_CHARS, _Document, general_mix, generate, josa
 
 COUNT = 1000
@@ -129,9 +130,7 @@ def test_object_particles_agree_in_the_text(corpora):
 def test_particles_agree_with_numbers(corpora):
     """Numbers are read aloud: 0, 1, 3, 6, 7, 8 end in a consonant."""
     found = [
-        match
-        for text in corpora["textbook"]
-        for match in re.findall(r"(\d)(은|는|이|가|을|를|과|와)(?=[\s,.])", text)
+        match for text in corpora["textbook"] for match in re.findall(r"(\d)(은|는|이|가|을|를|과|와)(?=[\s,.])", text)
     ]
     assert len(found) > 500
     assert all((digit in "013678") == (particle in "은이을과") for digit, particle in found)

@@ -89,8 +89,10 @@ def _metric_lines(results: list[ModelResult]) -> list[str]:
     return lines
 
 
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>#+!|~&$@^]|:(?=//|\w)|(?<=www)\.", re.IGNORECASE)
+
+
 def as_text(text: str) -> str:
-    """`text` on one line, shown as it is: punctuation as HTML entities, so that it can mean nothing in Markdown."""
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    line = "\n".join(lines).strip()
-    return re.sub(r"[!-/:-@\[-`{-~]", lambda m: f"&#{ord(m[0])};", line).replace("\n", "<br>")
+    """`text` on one line and shown as it is: what could act as Markdown, HTML or a link stands as HTML entities."""
+    lines = [" ".join(line.split()) for line in text.strip().splitlines()]
+    return "<br>".join(_MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", line) for line in lines)

@@ -1,0 +1,20 @@
+#!/bin/sh
+# The whole way on made-up text, as a user would go it. `make demo` runs this; everything lands in demo/.
+set -eu
+cd "$(dirname "$0")"
+
+python -m dem.sample --root demo
+
+for domain in main_data textbook assembly web social; do
+    python dem/train_individual.py --config configs/demo.yaml --root demo --domain "$domain"
+    python dem/vector_diff.py --config configs/demo.yaml --root demo --domain "$domain"
+done
+python dem/merge_model.py --config configs/demo.yaml --root demo
+
+echo
+echo "Where to look:"
+echo "  demo/results/metric_summary.csv           a row per model, a column per metric"
+echo "  demo/results/eval_prompt_comparison.md    ten prompts, the answers of all models side by side"
+echo "  demo/summary/train_<domain>.png           how each adapter's training went"
+echo "  demo/diff_stats/diff_<domain>_summary.png what each adapter changed"
+echo "  demo/merged_model/                        the merged model, ready for AutoModelForCausalLM.from_pretrained"
