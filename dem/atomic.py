@@ -25,6 +25,17 @@ def require_writable(*folders: Path) -> None:
             raise RequestError(f"output folder {folder} cannot be written: {error.strerror}") from None
 
 
+def require_replaceable(folder: Path) -> None:
+    """Prove before any work that `new_folder(folder)` can succeed; makes no `folder`.
+
+    Raises:
+        RequestError: something other than a folder is in its place, or the folder around it cannot be written.
+    """
+    require_writable(folder.parent)
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"output folder {folder} cannot be written: a file is in its place")
+
+
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Give the path of a new file to write; it becomes `path` when the block ends without an error."""

@@ -4,15 +4,16 @@ Nothing heavy is imported here, so that `--help` and a mistyped key answer at on
 """
 
 import json
+import math
 import os
 import re
 import sys
 from argparse import RawDescriptionHelpFormatter
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt, register_type, restricted_number_type
 
 from dem.errors import RequestError
@@ -139,7 +140,7 @@ class EvaluationConfig:
     """JSON lines with prompt and, where there is one, reference; the default stands beside the config file."""
     max_new_tokens: PositiveInt = 128
     """Longest answer to a prompt, in tokens."""
-    judge: None = None
+    judge: Literal[None] = None
     """Reserved for a judge of the answers; without one they are reported as unrated."""
 
 
@@ -184,16 +185,17 @@ def parse_request(description: str, argv: list[str] | None = None, *, per_domain
     except (ArgumentError, OSError, UnicodeDecodeError) as error:
         raise RequestError(_explain(parser, argv, error)) from None
     built = parser.instantiate(values)
-    config = Config(**{f.name: built[f.name] for f in fields(Config)})
+    config = _plain(Config(**{f.name: built[f.name] for f in fields(Config)}))
     if not os.path.isabs(config.evaluation.prompts):  # the default, which stands in no file
         folder = os.path.dirname(values.config[-1].absolute) if values.config else os.getcwd()
-        config.evaluation.prompts = FilePath(os.path.join(folder, config.evaluation.prompts))
+        config.evaluation.prompts = os.path.join(folder, config.evaluation.prompts)
     domain = values.domain if per_domain else None
     _check(config, domain)
     return Request(config, Layout(Path(values.root).absolute()), domain)
 
 
 def _parser(description: str, per_domain: bool) -> ArgumentParser:
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the lines under the fields are their help
     parser = ArgumentParser(
         description=description,
         exit_on_error=False,
@@ -210,6 +212,19 @@ def _parser(description: str, per_domain: bool) -> ArgumentParser:
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Keeps the line breaks of a script's opening text."""
+
+
+def _plain(value: Any) -> Any:
+    """The value with Python's own int, float and str in place of their checked subclasses.
+
+    The values travel into files of other libraries, which refuse types that they do not know when they load them.
+    """
+    if is_dataclass(value):
+        return type(value)(**{f.name: _plain(getattr(value, f.name)) for f in fields(value)})
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
 
 
 def _explain(parser: ArgumentParser, argv: list[str] | None, error: Exception) -> str:
@@ -243,6 +258,11 @@ def _check(config: Config, domain: str | None) -> None:
         mistakes.append(f"--domain {domain} is not one of the config's domains: {', '.join(config.domains)}")
     if config.data.tune_fraction + config.data.test_fraction >= 1:
         mistakes.append("data.tune_fraction and data.test_fraction leave no document for training")
+    for domain, weight in config.merge.weights.items():
+        if not math.isfinite(weight):
+            mistakes.append(f"merge.weights: {domain} is {weight}, not a finite number")
+    if not math.isfinite(config.merge.scale):
+        mistakes.append(f"merge.scale is {config.merge.scale}, not a finite number")
     if config.lora.target_modules == []:
         mistakes.append("lora.target_modules is empty: name modules or say auto")
     if mistakes:

@@ -25,11 +25,12 @@ def main(argv: list[str] | None = None) -> None:
     domains = _domains_of(request)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
-    from dem.atomic import require_writable
+    from dem.atomic import require_replaceable, require_writable
     from dem.common import base_folder, start_log
 
     layout = request.layout
-    require_writable(layout.merged_model.parent, layout.merged_model, layout.results, layout.merge_log.parent)
+    require_replaceable(layout.merged_model)
+    require_writable(layout.results, layout.merge_log.parent)
     base = base_folder(request.config.base_model)
     evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
     start_log(layout.merge_log)

@@ -107,8 +107,8 @@ def train_base(texts: list[str], folder: Path, seed: int) -> None:
         tokenizer.save_pretrained(partial)
 
 
-def train_tokenizer(texts: list[str]):
-    """A byte-level BPE tokenizer of VOCABULARY tokens: any text, Hangul or not, goes through it and comes back."""
+def train_tokenizer(texts: list[str], vocabulary: int = VOCABULARY):
+    """A byte-level BPE tokenizer of `vocabulary` tokens: any text, Hangul or not, goes through it and comes back."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -118,7 +118,7 @@ def train_tokenizer(texts: list[str]):
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=list(special.values()),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

@@ -32,7 +32,7 @@ def train(request: Request) -> None:
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
     from dem import plots, training
-    from dem.atomic import new_folder, require_writable
+    from dem.atomic import new_folder, require_replaceable, require_writable
     from dem.checkpoints import Checkpoint, files_fingerprint
     from dem.common import (
         base_folder,
@@ -47,7 +47,8 @@ def train(request: Request) -> None:
     from dem.corpus import Corpus
 
     table, picture = layout.train_summary(domain, ".csv"), layout.train_summary(domain, ".png")
-    require_writable(layout.adapter(domain).parent, layout.train_log(domain).parent, table.parent)
+    require_replaceable(layout.adapter(domain))
+    require_writable(layout.train_log(domain).parent, table.parent)
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
     tokenizer = load_tokenizer(base)

@@ -40,6 +40,8 @@ def block_dataset(
     corpus: Corpus, split: Split, tokenizer: PreTrainedTokenizerBase, data_fingerprint: str
 ) -> datasets.Dataset:
     """The split as blocks of tokens on disk (`input_ids`, int32), made once for the same data and tokenizer."""
+    if not corpus.counts[split]:  # which from_generator does not take
+        return datasets.Dataset.from_dict({"input_ids": []})
     key = (BLOCKS_VERSION, data_fingerprint, tokenizer.backend_tokenizer.to_str(), repr(corpus.data), split)
     datasets.disable_progress_bars()
     return datasets.Dataset.from_generator(

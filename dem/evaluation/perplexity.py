@@ -9,6 +9,8 @@ import torch.nn.functional as F
 
 LOGITS_AT_ONCE = 1 << 27
 """Elements of logits that one batch may make (0.5 GiB in float32); a single window may exceed it."""
+TOKENS_AT_ONCE = 1 << 13
+"""Tokens in one batch at most; more only leave a CPU's cache."""
 CROSS_ENTROPY_AT_ONCE = 512
 """Positions whose logits are turned to float32 together."""
 
@@ -54,7 +56,7 @@ def score(
     vocabulary = model.get_input_embeddings().weight.shape[0]
     pieces = sorted((w for ids in documents for w in windows(ids, max_length)), key=len, reverse=True)
     total = Score()
-    for batch in _batches(pieces, max(LOGITS_AT_ONCE // vocabulary, 1)):
+    for batch in _batches(pieces, min(LOGITS_AT_ONCE // vocabulary, TOKENS_AT_ONCE)):
         ids = torch.zeros(len(batch), len(batch[0]), dtype=torch.long)
         targets = torch.full_like(ids, -100)
         for row, piece in enumerate(batch):

@@ -1,0 +1,70 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import make_adapter
+from safetensors.numpy import load_file
+from scipy import stats
+
+from dem import diff_statistics
+from dem.diff_statistics import Moments, normality
+
+
+def close(value, expected):
+    return value == pytest.approx(expected, rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e4], ids=["centred", "far from 0"])
+def test_moments_in_pieces_equal_those_of_the_whole(monkeypatch, shift):
+    monkeypatch.setattr(diff_statistics, "PIECE", 97)
+    values = np.random.default_rng(0).gamma(2.0, 0.3, 5000) + shift
+    summary = (Moments.of(values[:1234]) + Moments.of(values[1234:])).summary()
+    assert close(summary["mean"], values.mean()) and close(summary["variance"], values.var())
+    assert summary["skewness"] == pytest.approx(stats.skew(values), rel=1e-6)
+    assert summary["kurtosis"] == pytest.approx(stats.kurtosis(values), rel=1e-6)
+    assert close(summary["l2_norm"], np.linalg.norm(values))
+    assert (summary["count"], summary["min"], summary["max"]) == (5000, values.min(), values.max())
+
+
+def test_a_constant_has_no_skewness():
+    summary = Moments.of(np.zeros(10, np.float32)).summary()
+    assert summary["skewness"] is None and summary["kurtosis"] is None and summary["l2_norm"] == 0
+
+
+def test_normality_tells_normal_from_heavy_tails():
+    random = np.random.default_rng(1)
+    normal, heavy = (normality(x, 3) for x in (random.normal(size=4000), random.laplace(size=4000)))
+    assert normal["p_value"] > 0.01 > heavy["p_value"]
+    assert normal["ks_distance"] < 0.02 < heavy["ks_distance"]
+    assert normality(np.zeros(100), 3)["p_value"] is None
+
+
+def test_summary_file_equals_numpy_on_the_vector(workplace):
+    make_adapter(workplace.base, workplace.layout.adapter("web"), seed=1)
+    assert workplace.diff("web") == 0
+    vector = np.load(workplace.layout.diff_vector("web")).astype(np.float64)
+    index = json.loads(workplace.layout.diff_index("web").read_text())
+    summary = json.loads(workplace.layout.diff_summary("web", ".json").read_text())
+    base_parameters = sum(t.size for t in load_file(workplace.base / "model.safetensors").values())
+    assert close(summary["share_of_base_parameters"], vector.size / base_parameters)
+    parts = [vector[p["offset"] : p["offset"] + int(np.prod(p["shape"]))] for p in index["parameters"]]
+    assert [p["name"] for p in summary["parameters"]] == [p["name"] for p in index["parameters"]]
+    for figures, values in [(summary, vector), *zip(summary["parameters"], parts, strict=True)]:
+        assert figures["count"] == values.size
+        for name, expected in {
+            "mean": values.mean(),
+            "variance": values.var(),
+            "std": values.std(),
+            "l2_norm": np.linalg.norm(values),
+            "min": values.min(),
+            "max": values.max(),
+            "skewness": stats.skew(values),
+            "kurtosis": stats.kurtosis(values),
+            "share_beyond_3_sigma": np.mean(np.abs(values - values.mean()) > 3 * values.std()),
+        }.items():
+            assert figures[name] == pytest.approx(expected, rel=1e-6, abs=1e-12), name
+    assert summary["normality"]["sample"] == 5000
+    assert workplace.layout.diff_summary("web", ".png").read_bytes().startswith(b"\x89PNG")
+    again = summary["normality"]
+    assert workplace.diff("web") == 0
+    assert json.loads(workplace.layout.diff_summary("web", ".json").read_text())["normality"] == again

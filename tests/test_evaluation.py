@@ -1,0 +1,128 @@
+import html
+import json
+import math
+import unicodedata
+
+import pytest
+import torch
+from conftest import make_base
+from transformers import AutoModelForCausalLM
+
+from dem.errors import RequestError
+from dem.evaluation.perplexity import Score, score, windows
+from dem.evaluation.prompts import Prompt, answer, read_prompts
+from dem.evaluation.report import ModelResult, as_text, metric_table, perplexity_lines, prompt_comparison
+from dem.evaluation.text_metrics import score_texts
+from dem.sample_text import generate
+
+
+@pytest.fixture
+def model(tmp_path, tokenizer):
+    return AutoModelForCausalLM.from_pretrained(make_base(tmp_path / "base", tokenizer)).eval()
+
+
+def test_perplexity_equals_a_plain_loop(model, tokenizer):
+    documents = tokenizer(generate("web", 12, 5) + ["짧다"])["input_ids"]
+    nll, tokens = 0.0, 0
+    for ids in documents:
+        with torch.no_grad():
+            loss = model(input_ids=torch.tensor([ids]), labels=torch.tensor([ids])).loss
+        nll += float(loss) * (len(ids) - 1)
+        tokens += len(ids) - 1
+    ours = score(model, documents, max_length=4096)
+    assert ours.tokens == tokens
+    assert ours.perplexity == pytest.approx(math.exp(nll / tokens), rel=1e-5)
+
+
+def test_long_documents_go_in_windows_that_predict_every_token_once(model):
+    ids = list(range(3, 103))
+    pieces = windows(ids, 32)
+    assert [t for piece in pieces for t in piece[1:]] == ids[1:]
+    assert all(len(piece) <= 32 for piece in pieces)
+    assert all(a[-1] == b[0] for a, b in zip(pieces, pieces[1:], strict=False))
+    separately = sum((score(model, [piece], 4096) for piece in pieces), Score())
+    together = score(model, [ids], 32)
+    assert together.tokens == separately.tokens == 99
+    assert together.nll == pytest.approx(separately.nll, rel=1e-6)
+
+
+@pytest.mark.parametrize("documents", [[], [[]], [[5]]])
+def test_what_holds_no_predicted_token_is_not_measured(model, documents):
+    assert score(model, documents, 32).perplexity is None
+
+
+def test_identical_korean_scores_in_full_and_other_korean_does_not():
+    texts = ["한라산의 높이는 약 1,947m로 남한에서 가장 높다.", "오늘은 비가 와요 ㅠㅠ 우산 챙겨!"]
+    figures = score_texts(texts, texts)
+    assert figures["bleu"] == pytest.approx(100) and figures["chrf"] == pytest.approx(100)
+    assert figures["rouge1"] == figures["rouge2"] == figures["rougeL"] == 1.0
+    other = score_texts(texts, texts[::-1])
+    assert other["bleu"] < 20 and other["chrf"] < 20 and other["rouge2"] < 0.2
+    decomposed = [unicodedata.normalize("NFD", t) for t in texts]
+    assert score_texts(decomposed, texts)["bleu"] == pytest.approx(100)
+    assert score_texts([], []) == {}
+
+
+def test_rouge_by_hand():
+    figures = score_texts(["가나다라"], ["가나마"])  # words 가 나 다 라 against 가 나 마
+    assert figures["bleu_signature"].count("tok:char") == 1
+    assert figures["rouge1"] == pytest.approx(2 * (2 / 4) * (2 / 3) / (2 / 4 + 2 / 3))
+    assert figures["rouge2"] == pytest.approx(2 * (1 / 3) * (1 / 2) / (1 / 3 + 1 / 2))
+
+
+def test_answer_leaves_the_prompt_out(model, tokenizer):
+    prompt = "오늘 날씨는"
+    text = answer(model, tokenizer, prompt, 6)
+    ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
+    whole = model.generate(ids, do_sample=False, max_new_tokens=6, eos_token_id=tokenizer.eos_token_id)
+    assert text == tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True).strip()
+
+
+def test_prompts_are_read_and_mistakes_name_their_line(tmp_path):
+    path = tmp_path / "p.jsonl"
+    lines = [{"prompt": "하나", "reference": "답"}, {"prompt": "둘", "id": "x"}]
+    path.write_text("\ufeff" + "\n\n".join(json.dumps(line) for line in lines) + "\n", encoding="utf-8")
+    assert read_prompts(path) == [Prompt("하나", "답"), Prompt("둘", None)]
+    for text, words in {
+        "": "no prompt",
+        '{"prompt": "하나"}\n{"prompt": ': "line 2",
+        '{"prompt": "하나"}\n\n["둘"]': "line 3",
+        '{"text": "하나"}': "line 1",
+        '{"prompt": "하나", "reference": 3}': "line 1: reference",
+    }.items():
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(RequestError, match=words):
+            read_prompts(path)
+    with pytest.raises(RequestError, match=r"none\.jsonl"):
+        read_prompts(tmp_path / "none.jsonl")
+
+
+def test_nothing_a_model_says_acts_as_markdown():
+    bad = "| x | y\n# 제목 <script>alert(1)</script> `c` *b* _i_ [l](http://a.b) ![i](j) ~~s~~ www.a.b \\ $x$ a@b.c"
+    bad += "\r\n&amp;"
+    cell = as_text(bad)
+    assert not set("|<>`*_[]#!~\\$@\n\r") & set(cell.replace("<br>", "").replace("&#", ""))
+    assert "://" not in cell and "www." not in cell
+    assert html.unescape(cell.replace("<br>", "\n")).split() == bad.split()
+    assert as_text("값은 1,947m (약). 12:30에!") == "값은 1,947m (약). 12&#58;30에&#33;"
+
+
+def results():
+    base = ModelResult("base", {"web": Score(300.0, 100), "빈 것": Score()}, ["가|나", ""])
+    merged = ModelResult("merged", {"web": Score(290.0, 100), "빈 것": Score()}, ["다", "라"])
+    base.text_metrics = score_texts(["가|나"], ["가나"])
+    merged.text_metrics = score_texts(["다"], ["가나"])
+    return [base, merged]
+
+
+def test_reports_say_what_was_measured_and_what_was_not():
+    table = [line.split(",") for line in metric_table(results()).splitlines()]
+    assert table[0][:4] == ["model", "perplexity_web", "perplexity_빈 것", "perplexity_all"]
+    assert float(table[1][1]) == pytest.approx(math.exp(3), rel=1e-5) and table[1][2] == ""
+    lines = perplexity_lines(results())
+    assert "not measured" in lines[1] and f"{math.exp(2.9):.2f} ({math.exp(-0.1) - 1:+.1%})" in lines[2]
+
+    page = prompt_comparison([Prompt("질문\n답변:", "가나"), Prompt("민호:", None)], results(), 8)
+    rows = [line for line in page.splitlines() if line.startswith("| base | ") and "unrated" in line]
+    assert rows[0].startswith("| base | 가&#124;나 |") and rows[0].count("unrated") == 4
+    assert "*(empty)*" in rows[1] and page.count("Reference:") == 1

@@ -1,0 +1,180 @@
+"""The three stages as a user runs them, on tiny real input."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import DOMAINS, make_adapter, make_workplace
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from dem.config import DataConfig
+from dem.corpus import Corpus
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tokenizer):
+    """A root in which all stages ran, as processes of their own, from another current directory."""
+    folder = tmp_path_factory.mktemp("finished")
+    place = make_workplace(folder, tokenizer)
+    environment = {**os.environ, "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1"}
+
+    def run(script, *options):
+        command = [sys.executable, str(REPOSITORY / "dem" / script), "--config", str(place.config)]
+        command += ["--root", str(place.root), *options]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    for domain in DOMAINS:
+        run("train_individual.py", "--domain", domain)
+        run("vector_diff.py", "--domain", domain)
+    place.output = run("merge_model.py").stderr
+    return place
+
+
+def test_every_stage_writes_what_the_layout_promises_and_nothing_else(finished):
+    files = sorted(str(p.relative_to(finished.root)) for p in finished.root.rglob("*") if p.is_file())
+    per_domain = [
+        "parquet_ready/{}.parquet",
+        "checkpoints/lora_{}/README.md",
+        "checkpoints/lora_{}/adapter_config.json",
+        "checkpoints/lora_{}/adapter_model.bin",
+        "checkpoints/lora_{}/dem_run.json",
+        "logs/train_{}.log",
+        "summary/train_{}.csv",
+        "summary/train_{}.png",
+        "diff_vectors/diff_{}.npy",
+        "diff_vectors/diff_{}.json",
+        "diff_stats/diff_{}_summary.json",
+        "diff_stats/diff_{}_summary.png",
+    ]
+    merged = ["README.md", "config.json", "dem_provenance.json", "generation_config.json", "model.safetensors"]
+    merged += ["tokenizer.json", "tokenizer_config.json"]
+    expected = [pattern.format(domain) for pattern in per_domain for domain in DOMAINS]
+    expected += [f"merged_model/{name}" for name in merged]
+    expected += ["logs/merge.log", "results/eval_prompt_comparison.md", "results/metric_summary.csv"]
+    assert files == sorted(expected)
+
+
+def test_log_and_convergence_tell_the_training(finished):
+    log = finished.layout.train_log("web").read_text(encoding="utf-8")
+    assert "precision: fp32: no GPU here" in log and "asked for: fp16" in log
+    assert "torch " in log and "LoRA on in_proj x 2, out_proj x 2, x_proj x 2" in log
+    rows = list(csv.DictReader(finished.layout.train_summary("web", ".csv").open(encoding="utf-8")))
+    assert list(rows[0]) == [
+        "step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm",
+        "tokens", "tokens_per_second", "elapsed_seconds",
+    ]  # fmt: skip
+    assert rows[0]["step"] == "0" and rows[0]["eval_loss"] and not rows[0]["loss"]
+    evaluated = [float(r["eval_loss"]) for r in rows if r["eval_loss"]]
+    assert evaluated[-1] < evaluated[0]
+    assert [r["step"] for r in rows if r["loss"]][0] == "1"
+    assert all(int(r["tokens"]) == int(r["step"]) * 4 * 64 for r in rows)
+
+
+def test_every_adapter_module_was_trained(finished):
+    tensors = torch.load(finished.layout.adapter("web") / "adapter_model.bin", weights_only=True)
+    updates = {n: t for n, t in tensors.items() if "lora_B" in n}
+    assert len(updates) == 6 and all(t.dtype == torch.float32 and t.abs().max() > 0 for t in updates.values())
+
+
+def test_perplexities_are_those_of_the_test_split(finished):
+    rows = {r["model"]: r for r in csv.DictReader(finished.layout.metric_summary.open(encoding="utf-8"))}
+    assert list(rows) == ["base", *DOMAINS, "merged"]
+    tokenizer = AutoTokenizer.from_pretrained(finished.base)
+    for name, folder in {"base": finished.base, "merged": finished.layout.merged_model}.items():
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        data = DataConfig(max_length=64, tune_fraction=0.1, test_fraction=0.1)
+        nll = tokens = 0
+        for text in Corpus(finished.layout.parquet_files("web"), data).documents("test"):
+            ids = tokenizer(text, return_tensors="pt")["input_ids"]
+            for start in range(0, ids.shape[1] - 1, 63):
+                piece = ids[:, start : start + 64]
+                with torch.no_grad():
+                    nll += float(model(input_ids=piece, labels=piece).loss) * (piece.shape[1] - 1)
+                tokens += piece.shape[1] - 1
+        assert tokens > 200
+        assert float(rows[name]["perplexity_web"]) == pytest.approx(2.718281828 ** (nll / tokens), rel=1e-4)
+    assert float(rows["web"]["perplexity_web"]) < float(rows["base"]["perplexity_web"])
+    assert "not measured" not in finished.output
+
+
+def test_comparison_holds_every_prompt_and_model(finished):
+    page = finished.layout.prompt_comparison.read_text(encoding="utf-8")
+    assert "오늘 날씨는" in page and page.count("| merged | ") == 3  # the metrics and two prompts
+    assert "unrated" in page and "Reference: 맑고 따뜻해요." in page
+
+
+def test_provenance_names_what_was_merged(finished):
+    record = json.loads((finished.layout.merged_model / "dem_provenance.json").read_text())
+    index = json.loads(finished.layout.diff_index("web").read_text())
+    assert record["base"]["fingerprint"] == index["base"]["fingerprint"]
+    assert record["domains"]["web"]["effective_weight"] == 0.5
+    assert record["domains"]["web"]["difference_fingerprint"] == index["vector_fingerprint"]
+    run = json.loads((finished.layout.adapter("web") / "dem_run.json").read_text())
+    assert index["source"]["data_fingerprint"] == run["data"]["fingerprint"] and run["seconds"] > 0
+
+
+def test_a_second_run_of_every_stage_gives_the_same(workplace):
+    def outputs():
+        layout = workplace.layout
+        folders = (layout.adapter("web"), layout.merged_model)
+        weights = [f.read_bytes() for folder in folders for f in sorted(folder.glob("*model*"))]
+        return [*weights, layout.diff_vector("web").read_bytes(), layout.metric_summary.read_bytes()]
+
+    def run_all():
+        assert workplace.train("web") == 0 and workplace.diff("web") == 0
+        assert workplace.merge("--merge.weights", "{web: 1.0}", "--domains", "[web]") == 0
+        return outputs()
+
+    assert run_all() == run_all()
+
+
+def test_two_domains_train_at_the_same_time(workplace):
+    command = [sys.executable, str(REPOSITORY / "dem" / "train_individual.py"), "--config", str(workplace.config)]
+    environment = {**os.environ, "HF_HOME": str(workplace.root.parent / "hf"), "OMP_NUM_THREADS": "1"}
+    runs = [
+        subprocess.Popen([*command, "--root", str(workplace.root), "--domain", d], env=environment) for d in DOMAINS
+    ]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert all(workplace.layout.existing_adapter(d) for d in DOMAINS)
+
+
+def test_a_killed_run_leaves_the_old_adapter_and_goes_on_from_its_state(workplace):
+    make_adapter(workplace.base, workplace.layout.adapter("web"), seed=1)
+    before = (workplace.layout.adapter("web") / "adapter_model.bin").read_bytes()
+    options = ["--training.epochs", "4", "--training.save_steps", "5"]
+    command = [sys.executable, str(REPOSITORY / "dem" / "train_individual.py"), "--config", str(workplace.config)]
+    command += ["--root", str(workplace.root), "--domain", "web", *options]
+    environment = {**os.environ, "HF_HOME": str(workplace.root.parent / "hf"), "OMP_NUM_THREADS": "1"}
+    state = workplace.layout.training_state("web")
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as run:
+        deadline = time.monotonic() + 120
+        while not list(state.glob("checkpoint-*/complete")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        run.send_signal(signal.SIGKILL)
+    assert (workplace.layout.adapter("web") / "adapter_model.bin").read_bytes() == before
+    (state / "checkpoint-9999").mkdir()  # cut off while it was written: no mark
+    assert workplace.train("web", *options) == 0
+    log = workplace.layout.train_log("web").read_text(encoding="utf-8")
+    assert "going on from" in log and "checkpoint-9999" not in log
+    assert (workplace.layout.adapter("web") / "adapter_model.bin").read_bytes() != before
+    assert not state.exists()
+
+
+def test_a_state_of_other_settings_is_not_used(workplace):
+    state = workplace.layout.training_state("web")
+    (state / "checkpoint-3").mkdir(parents=True)
+    (state / "checkpoint-3" / "complete").touch()
+    (state / "run.json").write_text("{}")
+    assert workplace.train("web") == 0
+    assert "beginning anew" in workplace.layout.train_log("web").read_text(encoding="utf-8")
