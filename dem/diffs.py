@@ -20,7 +20,7 @@ from peft.tuners.lora import LoraLayer
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from dem import mamba
-from dem.atomic import new_file, write_text
+from dem.atomic import write_text
 from dem.checkpoints import Checkpoint, as_bytes, files_fingerprint
 from dem.common import read_json
 from dem.errors import RequestError
@@ -190,7 +190,7 @@ def write_vector(
     digest = xxhash.xxh3_128()
     size = sum(torch.Size(delta.shape).numel() for delta in deltas)
     header = {"descr": np.dtype(dtype).newbyteorder("<").str, "fortran_order": False, "shape": (size,)}
-    with new_file(path) as partial, partial.open("wb") as file:
+    with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for delta in deltas:
             values = delta.compute()

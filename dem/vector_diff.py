@@ -28,7 +28,7 @@ def make_difference(request: Request) -> None:
     adapter = layout.existing_adapter(domain)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
-    from dem.atomic import require_writable
+    from dem.atomic import new_file, require_writable
     from dem.checkpoints import Checkpoint
     from dem.common import base_folder, log, progress_bar, start_log
     from dem.diff_statistics import Moments, summarise
@@ -60,14 +60,14 @@ def make_difference(request: Request) -> None:
     if norm == 0:
         raise RequestError(f"{adapter} changes nothing (its difference is 0): diff.normalize l2 has no meaning")
     moments: dict[str, Moments] = {}
-    index_file.unlink(missing_ok=True)  # a run cut off from here on leaves no index beside another run's vector
-    with progress_bar(elements, "difference", " elements") as bar:
+    with new_file(vector) as partial, progress_bar(elements, "difference", " elements") as bar:
 
         def seen(delta, stored):
             moments[delta.name] = Moments.of(stored)
             bar.update(stored.size)
 
-        digest = write_vector(vector, deltas, config.diff.dtype, 1 / norm if norm else 1.0, seen)
+        digest = write_vector(partial, deltas, config.diff.dtype, 1 / norm if norm else 1.0, seen)
+        index_file.unlink(missing_ok=True)  # if this run is cut off here, no index stands beside another run's vector
     index = Index(
         domain=domain,
         base={"name": config.base_model, "fingerprint": fingerprint},

@@ -145,7 +145,7 @@ def test_adapter_damaged_or_of_another_base(prepared, refused):
     refused(prepared.diff("web"), "lora_web", "missing adapter keys")
     torch.save({n: t * float("nan") for n, t in tensors.items()}, path)
     refused(prepared.diff("web"), "NaN or Inf")
-    assert not prepared.layout.diff_index("web").exists()
+    assert prepared.merge("--evaluation.enabled", "false") == 0  # the difference made before is still there, whole
 
 
 def test_adapter_that_does_more_than_low_rank(workplace, refused):
