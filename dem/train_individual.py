@@ -71,10 +71,9 @@ def train(request: Request) -> None:
 
     record = training.run_record(config, checkpoint.fingerprint(), data_fingerprint)
     state = layout.training_state(domain)
-    resume_from = training.open_state(state, record)
-    trainer = training.make_trainer(model, train_blocks, tune_blocks, config, precision.name, state, table)
+    training.open_state(state, record)
     began = time.monotonic()
-    trainer.train(resume_from_checkpoint=resume_from)
+    training.run_training(model, tokenizer, train_blocks, tune_blocks, config, precision.name, state, table)
     record["seconds"] = round(time.monotonic() - began, 3)
 
     with new_folder(layout.adapter(domain)) as folder:

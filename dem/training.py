@@ -17,11 +17,13 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from dem import mamba
 from dem.atomic import write_text
+from dem.chunked_loss import use_chunked_loss
 from dem.common import log, progress_wanted, read_json
 from dem.config import Config
 from dem.convergence import ConvergenceLog, ProgressBar
 from dem.corpus import Corpus, Split, blocks
-from dem.errors import RequestError
+from dem.errors import RequestError, WorkError
+from dem.training_checks import FiniteTrainer, StopOnSignal, WatchAdapters
 
 BLOCKS_VERSION = 1
 """Part of the key under which blocks are kept; raise it when `corpus.blocks` changes."""
@@ -105,26 +107,65 @@ def _require_all_matched(chosen: str | list[str], adapted: list[str]) -> None:
         raise RequestError(f"lora.target_modules: no module of the base is named {', '.join(lost)}")
 
 
-def make_trainer(
+def run_training(
     model: peft.PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
     train_blocks: datasets.Dataset,
     tune_blocks: datasets.Dataset,
     config: Config,
     precision: str,
     state: Path,
     table: Path,
-) -> Trainer:
-    """A Trainer over blocks of equal length, that keeps its state in `state` and its convergence in `table`."""
-    has_tune = len(tune_blocks) > 0
-    if not has_tune:
+) -> None:
+    """Train the adapter; go on from a saved state in `state` if there is one, and keep the convergence in `table`.
+
+    The effective batch is `training.batch_size` blocks. Where that does not fit into a GPU's memory, it goes through
+    the model in equal parts, whose gradients are accumulated.
+
+    Raises:
+        WorkError: a loss is not finite, an adapter does not learn, memory does not suffice for one block, or a signal
+            ended the run.
+    """
+    log.info(use_chunked_loss(model.get_base_model()))
+    if not len(tune_blocks):
         log.info("eval_loss is not measured: no document fell into the tune split; raise data.tune_fraction")
-    trainer = Trainer(
+    untrained = {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
+    batch_size = config.training.batch_size
+    for part in [size for size in range(batch_size, 0, -1) if batch_size % size == 0]:
+        on_signal = StopOnSignal()
+        resume_from = last_state(state)
+        trainer = _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision, state, table, part)
+        trainer.args.eval_on_start = len(tune_blocks) > 0 and resume_from is None
+        trainer.add_callback(on_signal)
+        try:
+            trainer.train(resume_from_checkpoint=resume_from)
+        except torch.OutOfMemoryError:
+            log.info(f"{part} blocks at once do not fit into memory: trying fewer, {batch_size} a step as before")
+            model.load_state_dict(untrained, strict=False)
+            del trainer
+            torch.cuda.empty_cache()
+            continue
+        if on_signal.caught:
+            raise WorkError(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
+        return
+    raise WorkError("memory does not suffice for one block at a time: lower data.max_length")
+
+
+def _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision, state, table, part) -> Trainer:
+    """A Trainer that takes `part` blocks at once, with this project's callbacks in place of its own."""
+    has_tune = len(tune_blocks) > 0
+    trainer = FiniteTrainer(
         model=model,
-        args=_arguments(config, precision, state, has_tune),
+        args=_arguments(config, precision, state, has_tune, part),
         train_dataset=train_blocks,
         eval_dataset=tune_blocks if has_tune else None,
         data_collator=_stack,
-        callbacks=[ConvergenceLog(table, config.training.batch_size * config.data.max_length), MarkComplete()],
+        processing_class=tokenizer,
+        callbacks=[
+            ConvergenceLog(table, config.training.batch_size * config.data.max_length),
+            WatchAdapters(model),
+            MarkComplete(),
+        ],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
@@ -133,13 +174,14 @@ def make_trainer(
     return trainer
 
 
-def _arguments(config: Config, precision: str, state: Path, has_tune: bool) -> TrainingArguments:
+def _arguments(config: Config, precision: str, state: Path, has_tune: bool, part: int) -> TrainingArguments:
     training = config.training
     return TrainingArguments(
         output_dir=str(state),
         learning_rate=training.learning_rate,
-        per_device_train_batch_size=training.batch_size,
-        per_device_eval_batch_size=training.batch_size,
+        per_device_train_batch_size=part,
+        per_device_eval_batch_size=part,
+        gradient_accumulation_steps=training.batch_size // part,
         num_train_epochs=training.epochs,
         fp16=precision == "fp16",
         bf16=precision == "bf16",
@@ -151,7 +193,6 @@ def _arguments(config: Config, precision: str, state: Path, has_tune: bool) -> T
         logging_nan_inf_filter=False,
         eval_strategy="steps" if has_tune else "no",
         eval_steps=training.eval_steps,
-        eval_on_start=has_tune,
         prediction_loss_only=True,
         save_strategy="steps",
         save_steps=training.save_steps,
@@ -180,11 +221,11 @@ class MarkComplete(TrainerCallback):
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
-def open_state(folder: Path, record: dict[str, Any]) -> str | None:
-    """Make `folder` ready for a run's state; return the saved state to go on from, or None to begin anew.
+def open_state(folder: Path, record: dict[str, Any]) -> None:
+    """Make `folder` ready for the state of a run that `record` describes.
 
-    A state that was cut off while it was written is removed. So is everything that a run with another record (other
-    settings, data, base or versions) left.
+    What a run with another record (other settings, data, base or versions) left there is removed, and so is a state
+    that was cut off while it was written.
     """
     record_file = folder / "run.json"
     if folder.exists() and (not record_file.is_file() or read_json(record_file) != record):
@@ -195,6 +236,10 @@ def open_state(folder: Path, record: dict[str, Any]) -> str | None:
     for saved in folder.glob("checkpoint-*"):
         if not (saved / COMPLETE).exists():
             shutil.rmtree(saved)
+
+
+def last_state(folder: Path) -> str | None:
+    """The saved state to go on from, or None to begin at the first step."""
     last = get_last_checkpoint(folder)
     if last:
         log.info(f"going on from {last}")

@@ -1,0 +1,153 @@
+"""Stage 1 under the conditions that spoil a training."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_base
+from safetensors.torch import load_file, save_file
+from test_mamba import LIBRARY_SCAN, fused_kernel_stand_in
+from transformers import AutoModelForCausalLM
+from transformers.models.mamba import modeling_mamba
+
+from dem import chunked_loss, mamba, training_checks
+from dem.chunked_loss import summed_loss, use_chunked_loss
+
+SCRIPT = Path(__file__).resolve().parent.parent / "dem" / "train_individual.py"
+
+
+def adapter_of(place) -> dict[str, torch.Tensor]:
+    return torch.load(place.layout.adapter("web") / "adapter_model.bin", weights_only=True)
+
+
+def log_of(place) -> str:
+    return place.layout.train_log("web").read_text(encoding="utf-8")
+
+
+def test_chunked_loss_equals_the_plain_one(tmp_path, tokenizer, monkeypatch):
+    base = make_base(tmp_path / "base", tokenizer)
+    ids = torch.randint(3, len(tokenizer), (3, 40), generator=torch.Generator().manual_seed(0))
+    labels = ids.clone()
+    labels[0, 25:] = -100
+    losses, gradients, sizes = [], [], []
+    for chunked in (False, True):
+        model = AutoModelForCausalLM.from_pretrained(base).train()
+        if chunked:
+            monkeypatch.setattr(chunked_loss, "LOGITS_AT_ONCE", 10 * len(tokenizer))
+            assert "in chunks" in use_chunked_loss(model)
+            model.lm_head.register_forward_hook(lambda module, args, out: sizes.append(out.shape[0]))
+        loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
+        losses.append(loss.detach())
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-6, atol=0)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-7)
+    assert max(sizes) == 10 and sum(sizes) == 2 * 3 * 39  # forward, and again in the backward pass
+
+
+def test_a_head_that_is_not_all_keeps_its_own_loss(tmp_path, tokenizer, monkeypatch):
+    model = AutoModelForCausalLM.from_pretrained(make_base(tmp_path / "base", tokenizer))
+    own = model.forward
+
+    def scaled(input_ids=None, labels=None, **kwargs):
+        out = own(input_ids=input_ids, labels=labels, **kwargs)
+        out.loss = out.loss * 1.1
+        return out
+
+    model.forward = scaled
+    assert "all logits at once" in use_chunked_loss(model)
+    assert model.forward is scaled
+
+
+def test_a_batch_of_four_is_the_mean_of_four_of_one():
+    torch.manual_seed(0)
+    head, hidden, targets = torch.nn.Linear(8, 50), torch.randn(4, 7, 8), torch.randint(0, 50, (4, 7))
+    targets[2, 3:] = -100
+    together = summed_loss(hidden, targets, head)
+    alone = [summed_loss(hidden[i : i + 1], targets[i : i + 1], head) for i in range(4)]
+    torch.testing.assert_close(together[0], sum(total for total, _ in alone))
+    assert together[1] == sum(count for _, count in alone) == 24
+
+
+def test_what_does_not_fit_goes_in_parts_with_the_same_result(workplace, monkeypatch):
+    options = ("--training.epochs", "0.2", "--training.learning_rate", "1e-3")
+    assert workplace.train("web", *options) == 0
+    whole = adapter_of(workplace)
+    step = training_checks.FiniteTrainer.training_step
+
+    def small_memory(self, model, inputs, *rest):
+        if len(inputs["input_ids"]) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return step(self, model, inputs, *rest)
+
+    monkeypatch.setattr(training_checks.FiniteTrainer, "training_step", small_memory)
+    assert workplace.train("web", *options) == 0
+    assert "4 blocks at once do not fit" in log_of(workplace) and "2 blocks at once do not fit" in log_of(workplace)
+    for name, tensor in adapter_of(workplace).items():
+        torch.testing.assert_close(tensor, whole[name], rtol=1e-3, atol=2e-5)
+
+    monkeypatch.setattr(
+        training_checks.FiniteTrainer, "training_step", lambda *a: (_ for _ in ()).throw(torch.OutOfMemoryError())
+    )
+    assert workplace.train("web", *options) == 1
+
+
+def test_a_bypassed_adapter_stops_the_run_by_name(workplace, monkeypatch, capsys):
+    monkeypatch.setattr(modeling_mamba, "mamba_inner_fn", fused_kernel_stand_in)
+    monkeypatch.setattr(modeling_mamba, "mamba_selective_scan", LIBRARY_SCAN)
+    monkeypatch.setattr(mamba, "prepare", lambda: "unprepared")
+    assert workplace.train("web") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "4 of 6 modules gets no gradient" in error and "layers.0.mixer.x_proj" in error and "out_proj" in error
+    assert not (workplace.layout.adapter("web") / "adapter_model.bin").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(workplace, capsys):
+    path = workplace.base / "model.safetensors"
+    tensors = load_file(path)
+    tensors["backbone.norm_f.weight"][3] = float("nan")
+    save_file(tensors, path, metadata={"format": "pt"})
+    assert workplace.train("web") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "the loss is nan at step 1" in error and "learning_rate" in error
+    assert not (workplace.layout.adapter("web") / "adapter_model.bin").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
+def test_an_interrupted_run_ends_as_an_unbroken_one(workplace, number):
+    options = ["--training.epochs", "3", "--training.save_steps", "7"]
+    command = [sys.executable, str(SCRIPT), "--config", str(workplace.config), "--root", str(workplace.root)]
+    command += ["--domain", "web", *options]
+    environment = {**os.environ, "HF_HOME": str(workplace.root.parent / "hf"), "OMP_NUM_THREADS": "1"}
+    state = workplace.layout.training_state("web")
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
+        deadline = time.monotonic() + 120
+        while not list(state.glob("checkpoint-*/complete")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        run.send_signal(number)
+        errors = run.stderr.read()
+    if number == signal.SIGKILL:
+        assert run.returncode == -9
+    else:
+        assert run.returncode == 1 and "the same command goes on from there" in errors.splitlines()[-1]
+    assert not (workplace.layout.adapter("web") / "adapter_model.bin").exists()
+    again = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0 and "going on from" in again.stderr
+    resumed, table = adapter_of(workplace), workplace.layout.train_summary("web", ".csv").read_text()
+    assert not state.exists()
+
+    unbroken = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert unbroken.returncode == 0 and "going on from" not in unbroken.stderr
+    expected = adapter_of(workplace)
+    assert resumed.keys() == expected.keys()
+    assert all(torch.equal(resumed[n], expected[n]) for n in expected)
+    rows = [line.split(",")[:5] for line in table.splitlines()]
+    assert rows == [
+        line.split(",")[:5] for line in workplace.layout.train_summary("web", ".csv").read_text().splitlines()
+    ]
