@@ -1,5 +1,6 @@
 """Stage 1 under the conditions that spoil a training."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -121,7 +122,7 @@ def test_a_loss_that_is_no_number_stops_the_run(workplace, capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
 def test_an_interrupted_run_ends_as_an_unbroken_one(workplace, number):
-    options = ["--training.epochs", "3", "--training.save_steps", "7"]
+    options = ["--training.epochs", "1", "--training.save_steps", "4"]
     command = [sys.executable, str(SCRIPT), "--config", str(workplace.config), "--root", str(workplace.root)]
     command += ["--domain", "web", *options]
     environment = {**os.environ, "HF_HOME": str(workplace.root.parent / "hf"), "OMP_NUM_THREADS": "1"}
@@ -147,7 +148,9 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(workplace, number):
     expected = adapter_of(workplace)
     assert resumed.keys() == expected.keys()
     assert all(torch.equal(resumed[n], expected[n]) for n in expected)
-    rows = [line.split(",")[:5] for line in table.splitlines()]
-    assert rows == [
-        line.split(",")[:5] for line in workplace.layout.train_summary("web", ".csv").read_text().splitlines()
-    ]
+    unbroken_table = workplace.layout.train_summary("web", ".csv").read_text()
+    assert logged_steps(table) == logged_steps(unbroken_table)  # the first part's rows are kept, none is double
+
+
+def logged_steps(table: str) -> list[tuple[str, str]]:
+    return [(row["step"], row["learning_rate"]) for row in csv.DictReader(table.splitlines())]
