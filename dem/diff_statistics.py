@@ -101,7 +101,8 @@ def summarise(
     """
     whole = sum(moments.values(), Moments())
     reach = HISTOGRAM_SIGMAS * whole.std or 1.0
-    edges = np.linspace(whole.mean - reach, whole.mean + reach, HISTOGRAM_BINS + 1)
+    span = (whole.mean - reach, whole.mean + reach)
+    edges = np.histogram_bin_edges([], HISTOGRAM_BINS, span)
     counts = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
     far: dict[str, int] = dict.fromkeys(moments, 0)
     far_from_whole = 0
@@ -110,7 +111,7 @@ def summarise(
         values = piece.astype(np.float64)
         far[parameter.name] += int(np.count_nonzero(np.abs(values - own.mean) > 3 * own.std))
         far_from_whole += int(np.count_nonzero(np.abs(values - whole.mean) > 3 * whole.std))
-        counts += np.histogram(values, edges)[0]
+        counts += np.histogram(values, HISTOGRAM_BINS, span)[0]
     summary = {
         "domain": difference.index.domain,
         "base": difference.index.base,
