@@ -187,7 +187,7 @@ def test_difference_damaged(prepared, refused):
     refused(merge(), "diff_web.npy")
     np.save(vector, np.load(vector.with_name("diff_social.npy"))[:-1])
     refused(merge(), "diff_web.npy", "make both again")
-    np.save(vector, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save(vector, np.array([{"a": 1}], dtype=object))
     refused(merge(), "diff_web.npy")
     broken = np.load(vector.with_name("diff_social.npy"))
     broken[77] = np.nan
