@@ -31,7 +31,12 @@ def require_replaceable(folder: Path) -> None:
     Raises:
         RequestError: something other than a folder is in its place, or the folder around it cannot be written.
     """
+    folder = folder.resolve()  # a link stays, and what it leads to is replaced
     require_writable(folder.parent)
+    if os.path.ismount(folder):
+        raise RequestError(
+            f"output folder {folder} is a mount point, which cannot be replaced: mount the folder above it"
+        )
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"output folder {folder} cannot be written: a file is in its place")
 
@@ -60,6 +65,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     A reader finds the old folder or the new one. Between the two renames, for an instant, it finds neither; a
     process killed in that instant leaves the old folder under its set-aside name, and the next call puts it back.
     """
+    path = path.resolve()
     partial, aside = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
     if aside.exists() and not path.exists():
         aside.rename(path)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import xxhash
 
@@ -68,9 +69,11 @@ class Shard:
             entries = json.loads(self.header)
             entries.pop("__metadata__", None)
             self.tensors = [Tensor(n, e["dtype"], tuple(e["shape"]), *e["data_offsets"]) for n, e in entries.items()]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RequestError(f"{path} is not a safetensors file that can be read: {error}") from None
         self.tensors.sort(key=lambda tensor: tensor.start)
+        # Copy-on-write: a library that writes into a base weight must hit neither the file nor a fault.
+        self._bytes = torch.from_numpy(np.memmap(path, mode="c"))
         self._data_start = 8 + length
         end = max((t.end for t in self.tensors), default=0)
         if path.stat().st_size != self._data_start + end:
@@ -84,8 +87,7 @@ class Shard:
             raise RequestError(f"{self.path}: {tensor.name} is of type {tensor.dtype}, which is not supported")
         if tensor.size == 0:
             return torch.empty(tensor.shape, dtype=DTYPES[tensor.dtype])
-        file = torch.from_file(str(self.path), shared=False, size=self._data_start + tensor.end, dtype=torch.uint8)
-        data = file[self._data_start + tensor.start :]
+        data = self._bytes[self._data_start + tensor.start : self._data_start + tensor.end]
         if data.storage_offset() % DTYPES[tensor.dtype].itemsize:  # older writers do not align the data
             data = data.clone()
         return data.view(DTYPES[tensor.dtype]).reshape(tensor.shape)
@@ -103,7 +105,11 @@ class PickledShard:
         self.path = path
         self.file_name = path.with_suffix(".safetensors").name.replace("pytorch_model", "model")
         try:
-            self._loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+            with path.open("rb") as file:
+                is_zip = file.read(2) == b"PK"  # PyTorch's format since 1.6; the older one cannot be mapped
+            self._loaded = torch.load(path, map_location="cpu", mmap=is_zip, weights_only=True)
+            if not all(isinstance(value, torch.Tensor) for value in self._loaded.values()):
+                raise ValueError("it holds more than tensors")
         except Exception as error:  # torch documents no set of exceptions for a damaged file
             raise RequestError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
         names = {dtype: name for name, dtype in DTYPES.items()}

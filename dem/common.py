@@ -29,11 +29,11 @@ class _Console(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-def start_log(path: Path | None) -> None:
-    """Send the project's log to stderr and, if `path` is given, to a new file there."""
+def start_log(path: Path | None, append: bool = False) -> None:
+    """Send the project's log to stderr and, if `path` is given, to a new file there (or to the end of the old one)."""
     handlers: list[logging.Handler] = [_Console()]
     if path:
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        handlers.append(logging.FileHandler(path, mode="a" if append else "w", encoding="utf-8"))
     for handler in log.handlers:
         handler.close()
     log.handlers = handlers
@@ -55,6 +55,8 @@ def base_folder(base_model: str) -> Path:
         RequestError: there is no such folder or name, or what is there is not a causal language model.
     """
     folder = Path(base_model)
+    if folder.is_file():
+        raise RequestError(f"base_model {base_model} is a file: give the folder that holds the model")
     if not folder.is_dir():
         if folder.is_absolute():
             raise RequestError(f"base_model {base_model} does not exist: give a model folder or a name on the hub")
@@ -64,7 +66,7 @@ def base_folder(base_model: str) -> Path:
 
 
 def _download(name: str) -> Path:
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt"]
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "LICENSE*"]
     try:
         folder = Path(snapshot_download(name, allow_patterns=wanted))
         if not any(folder.glob("*.safetensors")):

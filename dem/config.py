@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt, register_type, restricted_number_type
 
@@ -184,6 +185,10 @@ def parse_request(description: str, argv: list[str] | None = None, *, per_domain
         values = parser.parse_args(argv)
     except (ArgumentError, OSError, UnicodeDecodeError) as error:
         raise RequestError(_explain(parser, argv, error)) from None
+    for path in values.config or []:
+        _refuse_duplicate_keys(path.absolute)
+    if empty := [f.name for f in fields(Config) if values.get(f.name) is None]:
+        raise RequestError(f"{', '.join(empty)}: nothing stands below it; fill it or leave it out")
     built = parser.instantiate(values)
     config = _plain(Config(**{f.name: built[f.name] for f in fields(Config)}))
     if not os.path.isabs(config.evaluation.prompts):  # the default, which stands in no file
@@ -214,6 +219,20 @@ class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Keeps the line breaks of a script's opening text."""
 
 
+def _refuse_duplicate_keys(path: str) -> None:
+    """YAML lets the last of two equal keys win; here that is a mistake."""
+    waiting = [yaml.compose(Path(path).read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value]
+            if twice := [key for key in keys if keys.count(key) > 1]:
+                raise RequestError(f"{path}: the key {twice[0]} stands twice (line {node.start_mark.line + 1} and on)")
+            waiting += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+
+
 def _plain(value: Any) -> Any:
     """The value with Python's own int, float and str in place of their checked subclasses.
 
@@ -231,7 +250,13 @@ def _explain(parser: ArgumentParser, argv: list[str] | None, error: Exception) -
     """The error, with the name of the YAML file if the mistake stands there rather than on the command line."""
     for path in _config_arguments(sys.argv[1:] if argv is None else argv):
         if not os.path.isfile(path):
-            return f"--config {path}: no such file"
+            return (
+                f"--config {path}: no such file"
+                if path and not os.path.exists(path)
+                else f"--config {path}: not a file"
+            )
+        if not Path(path).read_bytes().strip():
+            return f"{path} is empty"
         try:
             parser.parse_path(path, defaults=False, with_meta=False)
         except (ArgumentError, OSError, UnicodeDecodeError) as in_file:
@@ -241,7 +266,7 @@ def _explain(parser: ArgumentParser, argv: list[str] | None, error: Exception) -
 
 
 def _config_arguments(argv: list[str]) -> list[str]:
-    pairs = zip(argv, [*argv[1:], ""], strict=True)
+    pairs = zip(argv, [*argv, ""][1:], strict=True)
     return [a.partition("=")[2] or b for a, b in pairs if a == "--config" or a.startswith("--config=")]
 
 
@@ -258,9 +283,15 @@ def _check(config: Config, domain: str | None) -> None:
         mistakes.append(f"--domain {domain} is not one of the config's domains: {', '.join(config.domains)}")
     if config.data.tune_fraction + config.data.test_fraction >= 1:
         mistakes.append("data.tune_fraction and data.test_fraction leave no document for training")
-    for domain, weight in config.merge.weights.items():
+    for domain, weight in (config.merge.weights or {}).items():
         if not math.isfinite(weight):
             mistakes.append(f"merge.weights: {domain} is {weight}, not a finite number")
+    if config.merge.weights is None:
+        mistakes.append("merge.weights is empty: name at least one domain")
+    if config.data.max_length < 2:
+        mistakes.append("data.max_length is 1: nothing can be predicted in a block of one token")
+    if not math.isfinite(config.training.learning_rate):
+        mistakes.append(f"training.learning_rate is {config.training.learning_rate}, not a finite number")
     if not math.isfinite(config.merge.scale):
         mistakes.append(f"merge.scale is {config.merge.scale}, not a finite number")
     if config.lora.target_modules == []:

@@ -4,10 +4,10 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerBase
@@ -16,7 +16,10 @@ from dem.config import DataConfig
 from dem.errors import RequestError
 
 Split = Literal["train", "tune", "test"]
+SPLITS: tuple[Split, ...] = ("train", "tune", "test")
 ROWS_AT_ONCE = 1024
+CHARACTERS_AT_ONCE = 1 << 22
+"""Text that is tokenized together, so that a shelf of whole books does not fill the memory."""
 
 
 def split_of(key: str, data: DataConfig) -> Split:
@@ -49,10 +52,11 @@ class Corpus:
         self._columns = ["text"] + ([data.group_column] if data.group_column else [])
         for path in files:
             _require_columns(path, self._columns)
-        self._sides: dict[bytes, set[Split]] = {}
+        self._sides: dict[bytes, Split] = {}
         if data.group_column:
             for text, side in self._texts():
-                self._sides.setdefault(_text_hash(text), set()).add(side)
+                key = _text_hash(text)
+                self._sides[key] = min(side, self._sides.get(key, side), key=SPLITS.index)
         self.counts = Counter(side for text, side in self._texts() if side == self._side_of_text(text, side))
         if not self.counts:
             raise RequestError(f"{_names(files)}: every text is null or empty")
@@ -70,17 +74,24 @@ class Corpus:
     def _side_of_text(self, text: str, side: Split) -> Split:
         if not self.data.group_column:
             return side
-        sides = self._sides[_text_hash(text)]
-        return next(s for s in ("train", "tune", "test") if s in sides)
+        return self._sides[_text_hash(text)]
 
     def _texts(self) -> Iterator[tuple[str, Split]]:
         for path in self.files:
             for batch in _batches(path, self._columns):
-                texts = batch.column("text").to_pylist()
+                try:
+                    texts = batch.column("text").to_pylist()
+                except UnicodeDecodeError as error:
+                    raise RequestError(f"{path}: a text is not valid UTF-8: {error}") from None
                 groups = batch.column(self._columns[-1]).to_pylist()  # the text itself where there is no group column
                 for text, group in zip(texts, groups, strict=True):
                     if text and not text.isspace():
-                        yield text, split_of(text if group is None else str(group), self.data)
+                        yield text, split_of(text if _is_blank(group) else str(group), self.data)
+
+
+def _is_blank(group: object) -> bool:
+    """Whether a row names no work: null, NaN or an empty string."""
+    return group is None or group != group or group == ""
 
 
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -99,6 +110,8 @@ def _require_columns(path: Path, columns: list[str]) -> None:
     for name in columns:
         if name not in schema.names:
             raise RequestError(f"{path} has no column {name!r}; it has {', '.join(schema.names) or 'none'}")
+        if schema.names.count(name) > 1:
+            raise RequestError(f"{path} has several columns {name!r}")
     kind = schema.field("text").type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
@@ -114,6 +127,25 @@ def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[in
     return tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
 
 
+def _handfuls(documents: Iterator[str]) -> Iterator[list[str]]:
+    """The documents in lists to be tokenized together."""
+    texts: list[str] = []
+    size = 0
+    for text in documents:
+        texts.append(text)
+        size += len(text)
+        if len(texts) == ROWS_AT_ONCE or size > CHARACTERS_AT_ONCE:
+            yield texts
+            texts, size = [], 0
+    if texts:
+        yield texts
+
+
+def encode_all(documents: Iterator[str], tokenizer: PreTrainedTokenizerBase) -> list[np.ndarray]:
+    """Token ids of each document, as compact int32 arrays."""
+    return [np.array(ids, np.int32) for texts in _handfuls(documents) for ids in encode(texts, tokenizer)]
+
+
 def blocks(
     documents: Iterator[str], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Iterator[dict[str, list[int]]]:
@@ -124,7 +156,7 @@ def blocks(
     """
     waiting: list[int] = []
     complete = 0
-    while texts := list(islice(documents, ROWS_AT_ONCE)):
+    for texts in _handfuls(documents):
         for ids in encode(texts, tokenizer):
             waiting += ids if ids and ids[-1] == tokenizer.eos_token_id else [*ids, tokenizer.eos_token_id]
             full = len(waiting) // max_length

@@ -28,6 +28,19 @@ from dem.layout import RUN_RECORD
 
 FORMAT_VERSION = 1
 
+MORE_THAN_LOW_RANK = (
+    "use_dora",
+    "modules_to_save",
+    "target_parameters",
+    "trainable_token_indices",
+    "lora_bias",
+    "layer_replication",
+    "alora_invocation_tokens",
+    "use_qalora",
+    "arrow_config",
+)
+"""PEFT's settings by which an adapter does something besides adding scale * B @ A."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -36,6 +49,8 @@ class Parameter:
     name: str
     shape: tuple[int, ...]
     offset: int
+    fingerprint: str | None = None
+    """A hash of the stored elements, checked whenever they are read."""
 
     @property
     def size(self) -> int:
@@ -120,9 +135,13 @@ def _adapter_on_mapped_base(adapter: Path, base: Path, checkpoint: Checkpoint) -
 def _refuse_other_changes(model: PeftModel, adapter: Path) -> None:
     """Refuse, by name, what an adapter can hold besides scale * B @ A."""
     config = model.peft_config["default"]
-    held = [k for k in ("use_dora", "modules_to_save", "target_parameters", "lora_bias") if getattr(config, k, None)]
+    if str(getattr(config.peft_type, "value", config.peft_type)) != "LORA":
+        raise RequestError(f"{adapter} is an adapter of type {config.peft_type}; a difference is made of LoRA only")
+    held = [name for name in MORE_THAN_LOW_RANK if getattr(config, name, None)]
     if getattr(config, "bias", "none") != "none":
         held.append("bias")
+    if config.init_lora_weights not in (True, False, "gaussian"):
+        held.append(f"init_lora_weights={config.init_lora_weights} (which changes the base)")
     if held:
         raise RequestError(f"{adapter} uses {', '.join(held)}, of which no difference is made yet")
     tied = getattr(model.config, "tie_word_embeddings", False)
@@ -147,29 +166,40 @@ def _delta_weight(module: LoraLayer) -> torch.Tensor:
         return module.get_delta_weight("default").to(torch.float32)
 
 
+def adapter_fingerprint(adapter: Path) -> str:
+    """A hash (128 bits, hexadecimal) of the adapter's weights and configuration."""
+    return files_fingerprint(
+        sorted(p for p in adapter.glob("adapter_*") if p.suffix in (".bin", ".safetensors", ".json"))
+    )
+
+
 def adapter_source(adapter: Path, base_fingerprint: str) -> dict[str, str | None]:
     """Where a difference comes from: the index's `source`. Beside an adapter of stage 1 stands the record of its run.
 
     Raises:
         RequestError: the record says that the adapter was trained on another base.
     """
-    files = sorted(p for p in adapter.glob("adapter_*") if p.suffix in (".bin", ".safetensors", ".json"))
     source = {
         "kind": "adapter",
         "path": str(adapter),
-        "fingerprint": files_fingerprint(files),
+        "fingerprint": adapter_fingerprint(adapter),
         "data_fingerprint": None,
     }
     record = adapter / RUN_RECORD
     if not record.is_file():
         return source
     made_by = read_json(record)
-    if made_by["base"]["fingerprint"] != base_fingerprint:
+    try:
+        trained_on, data = made_by["base"], made_by["data"]["fingerprint"]
+        same_base = trained_on["fingerprint"] == base_fingerprint
+    except (KeyError, TypeError):
+        raise RequestError(f"{record} is not the record of a training: remove it or train again") from None
+    if not same_base:
         raise RequestError(
-            f"{adapter} was trained on another base ({made_by['base']['name']}) than base_model: "
+            f"{adapter} was trained on another base ({trained_on.get('name')}) than base_model: "
             "set base_model to that one, or train again"
         )
-    return source | {"data_fingerprint": made_by["data"]["fingerprint"]}
+    return source | {"data_fingerprint": data}
 
 
 def norm_of(deltas: list[Delta]) -> float:
@@ -179,15 +209,20 @@ def norm_of(deltas: list[Delta]) -> float:
 
 def write_vector(
     path: Path, deltas: list[Delta], dtype: str, factor: float, seen: Callable[[Delta, np.ndarray], object]
-) -> str:
-    """Write `factor` times each change to `path` as one flat array of `dtype`; return a hash of its elements.
+) -> tuple[list[Parameter], str]:
+    """Write `factor` times each change to `path` as one flat array of `dtype`.
 
     One parameter is in memory at a time. `seen` is handed each as it was stored (a flat array).
+
+    Returns:
+        The index's list of parameters, and a hash of all elements.
 
     Raises:
         RequestError: an element is not finite, or too large for float16.
     """
-    digest = xxhash.xxh3_128()
+    whole = xxhash.xxh3_128()
+    parameters: list[Parameter] = []
+    offset = 0
     size = sum(torch.Size(delta.shape).numel() for delta in deltas)
     header = {"descr": np.dtype(dtype).newbyteorder("<").str, "fortran_order": False, "shape": (size,)}
     with path.open("wb") as file:
@@ -197,27 +232,21 @@ def write_vector(
             stored = (values if factor == 1 else values * factor).to(getattr(torch, dtype)).reshape(-1)
             if not torch.isfinite(stored).all():
                 raise RequestError(f"the difference of {delta.name} is not finite as {dtype}: {_first_cause(values)}")
-            digest.update(as_bytes(stored))
+            own = xxhash.xxh3_128(as_bytes(stored)).hexdigest()
+            whole.update(own.encode())
+            parameters.append(Parameter(delta.name, delta.shape, offset, own))
+            offset += stored.numel()
             file.write(as_bytes(stored))
             seen(delta, stored.numpy())
         file.flush()
         os.fsync(file.fileno())
-    return digest.hexdigest()
+    return parameters, whole.hexdigest()
 
 
 def _first_cause(values: torch.Tensor) -> str:
     if not torch.isfinite(values).all():
         return "the adapter holds NaN or Inf; train it again"
     return f"its largest element {values.abs().max():.3g} is beyond float16; use diff.dtype float32"
-
-
-def parameters_of(deltas: list[Delta]) -> list[Parameter]:
-    """The index's list: the changes one after the other."""
-    parameters, offset = [], 0
-    for delta in deltas:
-        parameters.append(Parameter(delta.name, delta.shape, offset))
-        offset += parameters[-1].size
-    return parameters
 
 
 def write_index(path: Path, index: Index) -> None:
@@ -256,13 +285,17 @@ class Difference:
         """The parameter's difference, float32, in its shape.
 
         Raises:
-            RequestError: it holds NaN or Inf.
+            RequestError: it holds NaN or Inf, or is not what the index describes.
         """
         parameter = self._parameters[name]
-        flat = self._vector[parameter.offset : parameter.offset + parameter.size]
+        flat = np.ascontiguousarray(self._vector[parameter.offset : parameter.offset + parameter.size])
         values = torch.from_numpy(flat.astype(np.float32)).reshape(parameter.shape)
         if not torch.isfinite(values).all():
             raise RequestError(f"{self.path} holds NaN or Inf in {name}; make it again (dem/vector_diff.py)")
+        if parameter.fingerprint not in (None, xxhash.xxh3_128(flat.view(np.uint8)).hexdigest()):
+            raise RequestError(
+                f"{self.path}: {name} is not what {self.index.domain}'s index describes; make both again"
+            )
         return values
 
     def flat_pieces(self, elements: int) -> Iterator[tuple[Parameter, np.ndarray]]:
@@ -285,9 +318,13 @@ def _read_index(path: Path) -> Index:
     if (version := text.get("format_version")) != FORMAT_VERSION:
         raise RequestError(f"{path} is of format version {version}; this version reads {FORMAT_VERSION}")
     try:
-        text["parameters"] = [Parameter(p["name"], tuple(p["shape"]), p["offset"]) for p in text["parameters"]]
+        text["parameters"] = [Parameter(**{**p, "shape": tuple(map(int, p["shape"]))}) for p in text["parameters"]]
         index = Index(**text)
-    except (KeyError, TypeError) as error:
+        if index.dtype not in ("float32", "float16") or index.normalize not in ("none", "l2"):
+            raise ValueError(f"dtype {index.dtype}, normalize {index.normalize}")
+        if not isinstance(index.source, dict) or not {"name", "fingerprint"} <= set(index.base):
+            raise ValueError("base or source is incomplete")
+    except (KeyError, TypeError, ValueError) as error:
         raise RequestError(f"{path} is not the index of a difference vector: {error}") from None
     offset = 0
     for parameter in index.parameters:

@@ -6,12 +6,17 @@ from pathlib import Path
 
 from dem.errors import RequestError
 
+RESERVED = ("base", "merged", "all")
+"""Names that the results give to other things than domains."""
+
 
 def domain_name_mistake(name: str) -> str | None:
     """What is wrong with `name` as the name of a domain, or None. It becomes part of file names."""
-    if re.fullmatch(r"\w[\w.-]*", name) and ".." not in name:  # \w holds Hangul
-        return None
-    return f"domain {name!r} is not usable as a file name: use letters, digits, '_', '-' and '.'"
+    if name in RESERVED:
+        return f"domain {name!r} has the name of a row or column of the results: choose another"
+    if not re.fullmatch(r"\w[\w-]*", name):  # \w holds Hangul
+        return f"domain {name!r} is not usable as a file name: use letters, digits, '_' and '-'"
+    return f"domain {name!r} is too long for a file name" if len(name.encode()) > 200 else None
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,20 @@ class Layout:
                 f"no adapter in {folder}: make it with python dem/train_individual.py --config CONFIG --domain {domain}"
             )
         return folder
+
+    def existing_difference(self, domain: str) -> tuple[Path, Path]:
+        """The domain's difference vector and its index.
+
+        Raises:
+            RequestError: one of them is missing.
+        """
+        files = (self.diff_vector(domain), self.diff_index(domain))
+        if missing := [str(path) for path in files if not path.is_file()]:
+            raise RequestError(
+                f"domain {domain} has no difference ({' and '.join(missing)} missing): make it with "
+                f"python dem/vector_diff.py --config CONFIG --domain {domain}, or take it out of merge.weights"
+            )
+        return files
 
     def training_state(self, domain: str) -> Path:
         """Folder of the state of an unfinished training; it goes when the adapter is written."""

@@ -6,7 +6,7 @@ Shapes use b: batch, l: length in tokens, d: inner width, n: state size. The rec
     h_t = exp(dt_t A) h_{t-1} + dt_t B_t u_t        y_t = C_t . h_t
 """
 
-import importlib.util
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -60,8 +60,12 @@ def _no_fused_kernel(*args, **kwargs) -> None:
 
 
 def _has_scan_kernel() -> bool:
-    # mamba_ssm can be installed without its compiled part (MAMBA_KEEP_CUDA_BUILD), so ask for that part.
-    return torch.cuda.is_available() and importlib.util.find_spec("selective_scan_cuda") is not None
+    # mamba_ssm can be installed without its compiled part (MAMBA_KEEP_CUDA_BUILD), or with one for another torch.
+    try:
+        importlib.import_module("selective_scan_cuda")
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
 
 
 @contextmanager
@@ -106,8 +110,9 @@ def selective_scan(
         y, (b, d, l) in the dtype of hidden_states; with `return_last_state` also the state (b, d, n).
     """
     dtype = torch.promote_types(hidden_states.dtype, torch.float32)
+    dt = dt.to(dtype)
     if delta_bias is not None:
-        dt = dt + delta_bias.to(dt.dtype)[:, None]
+        dt = dt + delta_bias.to(dtype)[:, None]
     if delta_softplus:
         dt = F.softplus(dt)
     u, dt = (x.to(dtype).permute(2, 0, 1).contiguous() for x in (hidden_states, dt))

@@ -29,11 +29,13 @@ def main(argv: list[str] | None = None) -> None:
     from dem.common import base_folder, start_log
 
     layout = request.layout
+    base = base_folder(request.config.base_model)
+    for domain in domains:
+        layout.existing_difference(domain)
     require_replaceable(layout.merged_model)
     require_writable(layout.results, layout.merge_log.parent)
-    base = base_folder(request.config.base_model)
-    evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
     start_log(layout.merge_log)
+    evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
     merge(request, domains, base)
     if evaluation_inputs:
         evaluate(request, base, *evaluation_inputs)
@@ -78,13 +80,22 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
 
 def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tuple:
     """The adapters, test documents and prompts, read and checked before any work."""
+    from dem.checkpoints import Checkpoint
+    from dem.common import log
     from dem.corpus import Corpus
+    from dem.diffs import adapter_deltas
     from dem.evaluation.prompts import read_prompts
+    from dem.merging import require_same_split
 
     config, layout = request.config, request.layout
     prompts = read_prompts(Path(config.evaluation.prompts))
-    corpora = {domain: Corpus(layout.parquet_files(domain), config.data) for domain in config.domains}
     adapters = {domain: layout.existing_adapter(domain) for domain in domains}
+    files = {domain: layout.parquet_files(domain) for domain in config.domains}
+    for domain, adapter in adapters.items():
+        require_same_split(adapter, config.data, files[domain])
+        adapter_deltas(adapter, base, Checkpoint(base))  # it loads, and fits the base
+    log.info(f"evaluation: finding the test documents of {', '.join(files)}")
+    corpora = {domain: Corpus(paths, config.data) for domain, paths in files.items()}
     return adapters, corpora, prompts
 
 
@@ -92,16 +103,19 @@ def evaluate(request: Request, base: Path, adapters: dict[str, Path], corpora: d
     """Compare base, domain models and merged model on the test splits and the prompts; write results/."""
     from dem.atomic import write_text
     from dem.common import load_tokenizer, log, peak_memory_gib
-    from dem.corpus import encode
+    from dem.corpus import encode_all
     from dem.evaluation.comparison import compare
     from dem.evaluation.report import metric_table, perplexity_lines, prompt_comparison
 
     config, layout = request.config, request.layout
     began = time.monotonic()
     tokenizer = load_tokenizer(base)
-    test_ids = {domain: encode(list(corpus.documents("test")), tokenizer) for domain, corpus in corpora.items()}
+    test_ids = {domain: encode_all(corpus.documents("test"), tokenizer) for domain, corpus in corpora.items()}
     if untested := [domain for domain, documents in test_ids.items() if not documents]:
-        log.info(f"perplexity on {', '.join(untested)} is not measured: no test document; raise data.test_fraction")
+        log.info(
+            f"perplexity on {', '.join(untested)} is not measured: no test document; "
+            "raise data.test_fraction and train again"
+        )
     max_new_tokens = config.evaluation.max_new_tokens
     results = compare(
         base, adapters, layout.merged_model, tokenizer, test_ids, prompts, config.data.max_length, max_new_tokens

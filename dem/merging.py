@@ -10,11 +10,12 @@ import torch
 import transformers
 
 import dem
-from dem.checkpoints import Checkpoint, copy_other_files
-from dem.config import Config, MergeConfig
-from dem.diffs import Difference
+from dem.checkpoints import Checkpoint, copy_other_files, files_fingerprint
+from dem.common import read_json
+from dem.config import Config, DataConfig, MergeConfig
+from dem.diffs import Difference, adapter_fingerprint
 from dem.errors import RequestError, WorkError
-from dem.layout import Layout
+from dem.layout import RUN_RECORD, Layout
 from dem.methods import normalised_weights, weighted_sum
 
 METHODS = {"weighted_sum": weighted_sum}
@@ -26,7 +27,9 @@ def effective_weights(merge: MergeConfig) -> dict[str, float]:
     return {domain: merge.scale * weight for domain, weight in weights.items()}
 
 
-def open_differences(domains: list[str], layout: Layout, base_fingerprint: str, checkpoint: Checkpoint) -> dict:
+def open_differences(
+    domains: list[str], layout: Layout, base_fingerprint: str, checkpoint: Checkpoint
+) -> dict[str, Difference]:
     """Each domain's Difference, by domain.
 
     Raises:
@@ -35,20 +38,29 @@ def open_differences(domains: list[str], layout: Layout, base_fingerprint: str, 
     """
     differences, mistakes = {}, []
     for domain in domains:
-        vector, index = layout.diff_vector(domain), layout.diff_index(domain)
         try:
-            if missing := [str(path) for path in (vector, index) if not path.is_file()]:
-                raise RequestError(
-                    f"domain {domain} has no difference ({' and '.join(missing)} missing): make it with "
-                    f"python dem/vector_diff.py --config CONFIG --domain {domain}, or take it out of merge.weights"
-                )
-            differences[domain] = Difference(vector, index)
+            differences[domain] = Difference(*layout.existing_difference(domain))
+            _require_own(differences[domain], domain, layout.adapter(domain))
             _require_fit(differences[domain], base_fingerprint, checkpoint)
         except RequestError as mistake:
             mistakes.append(str(mistake))
+    if len({d.index.normalize for d in differences.values()}) > 1:
+        mistakes.append("some differences have norm 1 (diff.normalize l2) and some their own: make all alike")
     if mistakes:
         raise RequestError("; ".join(mistakes))
     return differences
+
+
+def _require_own(difference: Difference, domain: str, adapter: Path) -> None:
+    """Refuse a difference of another domain, or of an adapter that was trained anew since."""
+    index = difference.index
+    if index.domain != domain:
+        raise RequestError(f"{difference.path} is the difference of domain {index.domain}, by its index: make it again")
+    is_adapters = index.source.get("kind") == "adapter" and (adapter / "adapter_config.json").is_file()
+    if is_adapters and index.source.get("fingerprint") != adapter_fingerprint(adapter):
+        raise RequestError(
+            f"{difference.path} is older than the adapter in {adapter}, which has changed: make it again"
+        )
 
 
 def _require_fit(difference: Difference, base_fingerprint: str, checkpoint: Checkpoint) -> None:
@@ -64,6 +76,23 @@ def _require_fit(difference: Difference, base_fingerprint: str, checkpoint: Chec
         if checkpoint.shape(p.name) != p.shape:
             shapes = f"{list(p.shape)}, in the base it is {list(checkpoint.shape(p.name))}"
             raise RequestError(f"{difference.path} changes {p.name} of shape {shapes}")
+
+
+def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> None:
+    """Refuse to evaluate an adapter on a test split that its training may have seen.
+
+    Raises:
+        RequestError: stage 1's record beside the adapter names other shares, another group column or other text.
+    """
+    record = adapter / RUN_RECORD
+    if not record.is_file():
+        return
+    trained = read_json(record).get("data", {})
+    now = {"tune_fraction": data.tune_fraction, "test_fraction": data.test_fraction, "group_column": data.group_column}
+    if changed := [f"data.{k} was {trained.get(k)}, is {v}" for k, v in now.items() if trained.get(k) != v]:
+        raise RequestError(f"{adapter} was trained on another split ({'; '.join(changed)}): set it back or train again")
+    if trained.get("fingerprint") != files_fingerprint(files):
+        raise RequestError(f"{adapter} was trained on other text than {files[0]} holds now: train again")
 
 
 def merged_tensor(

@@ -29,6 +29,10 @@ BLOCKS_VERSION = 1
 """Part of the key under which blocks are kept; raise it when `corpus.blocks` changes."""
 
 
+TUNE_BLOCKS = 256
+"""Blocks in an evaluation during training; of a large tune split, all would cost more than training."""
+
+
 def log_surroundings(config: Config, base: Path) -> None:
     """Say what this run is made of: versions, device, base and the whole configuration."""
     modules = (torch, transformers, peft, accelerate)
@@ -44,13 +48,20 @@ def block_dataset(
     """The split as blocks of tokens on disk (`input_ids`, int32), made once for the same data and tokenizer."""
     if not corpus.counts[split]:  # which from_generator does not take
         return datasets.Dataset.from_dict({"input_ids": []})
-    key = (BLOCKS_VERSION, data_fingerprint, tokenizer.backend_tokenizer.to_str(), repr(corpus.data), split)
+    tokens = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else sorted(tokenizer.get_vocab().items())
+    key = (BLOCKS_VERSION, data_fingerprint, tokens, tokenizer.eos_token_id, repr(corpus.data), split)
     datasets.disable_progress_bars()
-    return datasets.Dataset.from_generator(
-        lambda: blocks(corpus.documents(split), tokenizer, corpus.data.max_length),
-        features=datasets.Features({"input_ids": datasets.List(datasets.Value("int32"))}),
-        fingerprint=xxhash.xxh3_128(repr(key).encode()).hexdigest(),
-    )
+    try:
+        return datasets.Dataset.from_generator(
+            lambda: blocks(corpus.documents(split), tokenizer, corpus.data.max_length),
+            features=datasets.Features({"input_ids": datasets.List(datasets.Value("int32"))}),
+            fingerprint=xxhash.xxh3_128(repr(key).encode()).hexdigest(),
+        )
+    except OSError as error:
+        where = datasets.config.HF_DATASETS_CACHE
+        raise RequestError(
+            f"token blocks cannot be kept in {where} ({error}): set HF_HOME to a writable folder"
+        ) from None
 
 
 def require_one_block(train_blocks: datasets.Dataset, max_length: int, source: Path) -> None:
@@ -130,6 +141,9 @@ def run_training(
     if not len(tune_blocks):
         log.info("eval_loss is not measured: no document fell into the tune split; raise data.tune_fraction")
     untrained = {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
+    if len(tune_blocks) > TUNE_BLOCKS:
+        log.info(f"eval_loss is measured on the first {TUNE_BLOCKS:,} of {len(tune_blocks):,} tune blocks")
+        tune_blocks = tune_blocks.select(range(TUNE_BLOCKS))
     batch_size = config.training.batch_size
     for part in [size for size in range(batch_size, 0, -1) if batch_size % size == 0]:
         on_signal = StopOnSignal()
@@ -154,9 +168,11 @@ def run_training(
 def _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision, state, table, part) -> Trainer:
     """A Trainer that takes `part` blocks at once, with this project's callbacks in place of its own."""
     has_tune = len(tune_blocks) > 0
+    arguments = _arguments(config, precision, state, has_tune, part)
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several visible GPUs would multiply the batch; accelerate starts those
     trainer = FiniteTrainer(
         model=model,
-        args=_arguments(config, precision, state, has_tune, part),
+        args=arguments,
         train_dataset=train_blocks,
         eval_dataset=tune_blocks if has_tune else None,
         data_collator=_stack,
@@ -221,18 +237,23 @@ class MarkComplete(TrainerCallback):
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
+def can_resume(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether `folder` holds the state of a run that `record` describes."""
+    record_file = folder / "run.json"
+    return record_file.is_file() and read_json(record_file) == record
+
+
 def open_state(folder: Path, record: dict[str, Any]) -> None:
     """Make `folder` ready for the state of a run that `record` describes.
 
     What a run with another record (other settings, data, base or versions) left there is removed, and so is a state
     that was cut off while it was written.
     """
-    record_file = folder / "run.json"
-    if folder.exists() and (not record_file.is_file() or read_json(record_file) != record):
+    if folder.exists() and not can_resume(folder, record):
         log.info(f"the unfinished training in {folder} had other settings or data: beginning anew")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(record_file, json.dumps(record, indent=1, ensure_ascii=False))
+    write_text(folder / "run.json", json.dumps(record, indent=1, ensure_ascii=False))
     for saved in folder.glob("checkpoint-*"):
         if not (saved / COMPLETE).exists():
             shutil.rmtree(saved)

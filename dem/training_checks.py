@@ -25,19 +25,28 @@ class WatchAdapters(TrainerCallback):
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
         """After the first backward pass: every gradient is there."""
         if not self.checked:
-            self._refuse([n for n, p in self.factors.items() if p.grad is None or not p.grad.any()], "gets no gradient")
+            self._refuse(
+                [n for n, p in self.factors.items() if p.grad is None or not p.grad.any()],
+                "gets no gradient",
+                "do not target them",
+            )
             self.checked = True
 
     def on_train_end(self, args, state, control, **kwargs):
         """After training: every factor has moved."""
-        self._refuse([n for n, p in self.factors.items() if not p.any()], "is still zero after training")
+        self._refuse(
+            [n for n, p in self.factors.items() if not p.any()], "is still zero after training", "do not target them"
+        )
+        self._refuse(
+            [n for n, p in self.factors.items() if not torch.isfinite(p).all()],
+            "holds NaN or Inf",
+            "lower training.learning_rate",
+        )
 
-    def _refuse(self, names: list[str], what: str) -> None:
+    def _refuse(self, names: list[str], what: str, advice: str) -> None:
         if names:
             modules = ", ".join(n.split(".lora_")[0].removeprefix("base_model.model.") for n in names[:5])
-            raise WorkError(
-                f"LoRA on {len(names)} of {len(self.factors)} modules {what}: {modules}; do not target them"
-            )
+            raise WorkError(f"LoRA on {len(names)} of {len(self.factors)} modules {what}: {modules}; {advice}")
 
 
 class StopOnSignal(TrainerCallback):

@@ -7,6 +7,7 @@ diff_stats/diff_<domain>_summary.json with a histogram .png. No GPU is used; one
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -38,7 +39,6 @@ def make_difference(request: Request) -> None:
         adapter_deltas,
         adapter_source,
         norm_of,
-        parameters_of,
         write_index,
         write_vector,
     )
@@ -49,8 +49,7 @@ def make_difference(request: Request) -> None:
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
     deltas = adapter_deltas(adapter, base, checkpoint)
-    parameters = parameters_of(deltas)
-    elements = sum(parameter.size for parameter in parameters)
+    elements = sum(math.prod(delta.shape) for delta in deltas)
     log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements, {config.diff.dtype} each")
     with progress_bar(checkpoint.size(), "base fingerprint", "B") as bar:
         fingerprint = checkpoint.fingerprint(bar.update)
@@ -66,7 +65,7 @@ def make_difference(request: Request) -> None:
             moments[delta.name] = Moments.of(stored)
             bar.update(stored.size)
 
-        digest = write_vector(partial, deltas, config.diff.dtype, 1 / norm if norm else 1.0, seen)
+        parameters, digest = write_vector(partial, deltas, config.diff.dtype, 1 / norm if norm else 1.0, seen)
         index_file.unlink(missing_ok=True)  # if this run is cut off here, no index stands beside another run's vector
     index = Index(
         domain=domain,

@@ -145,6 +145,7 @@ def test_adapter_damaged_or_of_another_base(prepared, refused):
     refused(prepared.diff("web"), "lora_web", "missing adapter keys")
     torch.save({n: t * float("nan") for n, t in tensors.items()}, path)
     refused(prepared.diff("web"), "NaN or Inf")
+    path.write_bytes(whole)
     assert prepared.merge("--evaluation.enabled", "false") == 0  # the difference made before is still there, whole
 
 
@@ -214,6 +215,70 @@ def test_difference_damaged(prepared, refused):
     assert not prepared.layout.merged_model.exists()
     index.write_text(text)
     assert merge() == 0
+
+
+def test_difference_that_is_not_this_domains(prepared, refused):
+    layout, options = prepared.layout, ("--evaluation.enabled", "false")
+    kept = [(path, path.read_bytes()) for path in (layout.diff_vector("web"), layout.diff_index("web"))]
+    np.save(layout.diff_vector("web"), np.load(layout.diff_vector("web"))[::-1])
+    refused(prepared.merge(*options), "diff_web.npy", "not what")
+    for path, _ in kept:
+        shutil.copy(path.with_name(path.name.replace("web", "social")), path)
+    refused(prepared.merge(*options), "diff_web.npy", "domain social")
+    for path, content in kept:
+        path.write_bytes(content)
+    make_adapter(prepared.base, layout.adapter("web"), seed=77)
+    refused(prepared.merge(*options), "diff_web.npy", "older than the adapter")
+    assert prepared.diff("web", "--diff.normalize", "l2") == 0
+    refused(prepared.merge(*options), "norm 1")
+    assert not layout.merged_model.exists()
+
+
+def test_a_split_other_than_the_trainings_is_not_evaluated(workplace, refused):
+    for domain in DOMAINS:
+        assert workplace.train(domain) == 0 and workplace.diff(domain) == 0
+    refused(workplace.merge("--data.test_fraction", "0.5"), "another split", "data.test_fraction was 0.1, is 0.5")
+    path = workplace.layout.parquet("web")
+    pq.write_table(pq.read_table(path).slice(1), path)
+    refused(workplace.merge(), "lora_web", "other text")
+    assert not workplace.layout.merged_model.exists()
+    assert workplace.merge("--evaluation.enabled", "false") == 0
+
+
+@pytest.mark.parametrize(
+    "settings", [{"init_lora_weights": "pissa"}, {"trainable_token_indices": [3, 4]}, {"bias": "all"}]
+)
+def test_adapter_whose_difference_is_not_its_low_rank_part(workplace, refused, settings):
+    make_adapter(workplace.base, workplace.layout.adapter("web"), seed=1, targets=["in_proj"], **settings)
+    refused(workplace.diff("web"), next(iter(settings)))
+
+
+def test_damaged_adapter_is_found_before_the_merge(prepared, refused):
+    path = prepared.layout.adapter("web") / "adapter_model.bin"
+    path.write_bytes(b"garbage")
+    refused(prepared.merge(), "lora_web")
+    (prepared.layout.adapter("web") / "adapter_config.json").write_text("{")
+    refused(prepared.merge(), "lora_web")
+    assert not prepared.layout.merged_model.exists()
+
+
+def test_text_that_is_not_utf8(workplace, refused):
+    broken = pa.StringArray.from_buffers(2, pa.py_buffer(np.array([0, 2, 4], np.int32)), pa.py_buffer(b"ab\xff\xfe"))
+    pq.write_table(pa.table({"text": broken}), workplace.layout.parquet("web"))
+    refused(workplace.train("web"), "web.parquet", "UTF-8")
+
+
+def test_a_refused_run_keeps_the_log_of_the_finished_one(workplace, refused):
+    assert workplace.train("web") == 0
+    before = workplace.layout.train_log("web").read_bytes()
+    refused(workplace.train("web", "--data.max_length", "100000"), "too little text")
+    assert workplace.layout.train_log("web").read_bytes() == before
+
+
+def test_an_infinite_learning_rate(workplace, refused):
+    refused(workplace.train("web", "--training.learning_rate", "inf"), "learning_rate")
+    assert workplace.train("web", "--training.learning_rate", "1e30") == 1
+    assert no_adapter(workplace) or not (workplace.layout.adapter("web") / "adapter_model.bin").exists()
 
 
 def test_weights_that_cannot_be_normalised(prepared, refused):

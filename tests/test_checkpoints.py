@@ -45,6 +45,12 @@ def test_fingerprint_is_of_content_not_of_files(tmp_path, tokenizer):
     assert Checkpoint(tmp_path / "one").fingerprint() != one
 
 
+def test_what_was_read_stays_mapped_once(base):
+    checkpoint = Checkpoint(base)
+    name = next(iter(checkpoint.shards[0].tensors)).name
+    assert checkpoint.read(name).data_ptr() == checkpoint.read(name).data_ptr()
+
+
 def test_damaged_and_missing_files_are_refused(base):
     shard = sorted(base.glob("*.safetensors"))[0]
     whole = shard.read_bytes()

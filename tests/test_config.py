@@ -82,6 +82,12 @@ def test_relative_paths(tmp_path, monkeypatch):
         ("base_model: x", ("--training.precision", "fp17"), ("training.precision", "fp17")),
         ("data: {tune_fraction: 0.5, test_fraction: 0.5}\nbase_model: x", (), ("tune_fraction", "test_fraction")),
         ("training: {seed: 1}", (), ("base_model",)),
+        ("base_model: x\ntraining:\n", (), ("training",)),
+        ("base_model: x\ntraining: {seed: 1, seed: 2}", (), ("c.yaml", "seed", "twice")),
+        ("base_model: x\ndata: {max_length: 1}", (), ("data.max_length",)),
+        ("base_model: x\ndomains: [merged]", (), ("merged",)),
+        ("base_model: x\ndomains: [v1.0]", (), ("v1.0",)),
+        ("", (), ("c.yaml is empty",)),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, options, words):
@@ -90,6 +96,16 @@ def test_mistakes_are_named(tmp_path, text, options, words):
         parse(tmp_path, text, *options)
     for word in words:
         assert word in str(mistake.value)
+
+
+def test_no_arguments_at_all():
+    with pytest.raises(RequestError, match="required"):
+        parse_request("test", [], per_domain=True)
+
+
+def test_a_config_that_is_a_folder(tmp_path):
+    with pytest.raises(RequestError, match="not a file"):
+        parse_request("test", ["--config", str(tmp_path)], per_domain=False)
 
 
 def test_several_mistakes_are_reported_together(tmp_path):

@@ -58,6 +58,9 @@ def test_identical_korean_scores_in_full_and_other_korean_does_not():
     assert figures["rouge1"] == figures["rouge2"] == figures["rougeL"] == 1.0
     other = score_texts(texts, texts[::-1])
     assert other["bleu"] < 20 and other["chrf"] < 20 and other["rouge2"] < 0.2
+    for short in ("네", "좋아", "오늘 비"):
+        figures = score_texts([short], [short])
+        assert figures["bleu"] == pytest.approx(100) and figures["rouge2"] == 1.0
     decomposed = [unicodedata.normalize("NFD", t) for t in texts]
     assert score_texts(decomposed, texts)["bleu"] == pytest.approx(100)
     assert score_texts([], []) == {}
@@ -88,6 +91,7 @@ def test_prompts_are_read_and_mistakes_name_their_line(tmp_path):
         '{"prompt": "하나"}\n{"prompt": ': "line 2",
         '{"prompt": "하나"}\n\n["둘"]': "line 3",
         '{"text": "하나"}': "line 1",
+        '{"prompt": "\\ud800"}': "line 1",
         '{"prompt": "하나", "reference": 3}': "line 1: reference",
     }.items():
         path.write_text(text, encoding="utf-8")

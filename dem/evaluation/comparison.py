@@ -50,6 +50,7 @@ def compare(
             result.text_metrics = score_texts([a for a, _ in pairs], [r for _, r in pairs])
             results.append(result)
             log.info(f"evaluation: {name} done")
+            del model  # or it would be in memory beside the next
     return results
 
 
@@ -75,7 +76,7 @@ def _adapter_on(model: PreTrainedModel, folder: Path) -> Iterator[PreTrainedMode
     try:
         with mamba.out_proj_allowed():
             adapted = PeftModel.from_pretrained(model, str(folder))
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # PEFT, torch and safetensors each raise their own for a damaged adapter
         raise RequestError(f"the adapter in {folder} cannot be loaded: {str(error).splitlines()[0]}") from None
     try:
         yield adapted.eval()

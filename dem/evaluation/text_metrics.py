@@ -40,10 +40,10 @@ class _KoreanMetric(evaluate.Metric):
 
 
 class Bleu(_KoreanMetric):
-    """Corpus BLEU by sacrebleu, 0 to 100, with its signature."""
+    """Corpus BLEU by sacrebleu, 0 to 100, with its signature; texts too short for 4-grams count with what they have."""
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, Any]:
-        metric = sacrebleu.BLEU(tokenize=tokenizer_name())
+        metric = sacrebleu.BLEU(tokenize=tokenizer_name(), effective_order=True)
         value = metric.corpus_score(_nfc(predictions), [_nfc(references)])
         return {"bleu": value.score, "bleu_signature": str(metric.get_signature())}
 
@@ -63,8 +63,15 @@ class Rouge(_KoreanMetric):
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
         scorer = rouge_scorer.RougeScorer(ROUGE_TYPES, tokenizer=_Words())
         pairs = zip(_nfc(references), _nfc(predictions), strict=True)
-        scores = [scorer.score(reference, prediction) for reference, prediction in pairs]
-        return {name: sum(s[name].fmeasure for s in scores) / len(scores) for name in ROUGE_TYPES}
+        scores = [_f_measures(scorer, reference, prediction) for reference, prediction in pairs]
+        return {name: sum(score[name] for score in scores) / len(scores) for name in ROUGE_TYPES}
+
+
+def _f_measures(scorer: rouge_scorer.RougeScorer, reference: str, prediction: str) -> dict[str, float]:
+    """Every F-measure of a pair; of identical texts each is 1, also where a text of one word has no pair of words."""
+    if reference == prediction:
+        return dict.fromkeys(ROUGE_TYPES, 1.0)
+    return {name: value.fmeasure for name, value in scorer.score(reference, prediction).items()}
 
 
 class _Words:
