@@ -123,8 +123,11 @@ def _names(files: list[Path]) -> str:
 
 
 def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Token ids of each text, with whatever the tokenizer puts around a text by itself."""
-    return tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
+    """Token ids of each text, with whatever the tokenizer puts around a text by itself.
+
+    What looks like a special token inside a text ("</s>" in a web page) is text, and ends no document.
+    """
+    return tokenizer(texts, split_special_tokens=True, return_attention_mask=False, verbose=False)["input_ids"]
 
 
 def _handfuls(documents: Iterator[str]) -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dem.config import DataConfig
-from dem.corpus import Corpus, blocks, split_of
+from dem.corpus import Corpus, blocks, encode, split_of
 from dem.errors import RequestError
 from dem.sample_text import generate
 
@@ -90,6 +90,12 @@ def test_blocks_hold_the_documents_end_to_end(tokenizer, texts):
         [*tokenizer("짧은 글")["input_ids"], eos]
     ]
     assert list(blocks(iter([]), tokenizer, 64)) == []
+
+
+def test_a_special_token_written_in_a_text_is_text(tokenizer):
+    (ids,) = encode(["줄을 바꾸려면 </s> 또는 <s>를 쓰세요."], tokenizer)
+    assert not {tokenizer.eos_token_id, tokenizer.bos_token_id} & set(ids)
+    assert tokenizer.decode(ids) == "줄을 바꾸려면 </s> 또는 <s>를 쓰세요."
 
 
 @pytest.mark.parametrize(
