@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dem.config import DataConfig
 from dem.corpus import Corpus
+from dem.evaluation import comparison
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -137,6 +139,23 @@ def test_a_second_run_of_every_stage_gives_the_same(workplace):
         return outputs()
 
     assert run_all() == run_all()
+
+
+def test_the_base_has_left_memory_when_the_merged_model_is_loaded(workplace, monkeypatch):
+    for i, domain in enumerate(DOMAINS):
+        make_adapter(workplace.base, workplace.layout.adapter(domain), seed=i)
+        assert workplace.diff(domain) == 0
+    load, loaded, alive = comparison.load_model, [], []
+
+    def watched(*arguments):
+        alive.append(sum(model() is not None for model in loaded))
+        model = load(*arguments)
+        loaded.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(comparison, "load_model", watched)
+    assert workplace.merge() == 0
+    assert alive == [0, 0]
 
 
 def test_two_domains_train_at_the_same_time(workplace):

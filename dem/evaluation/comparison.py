@@ -1,5 +1,6 @@
 """Base, domain models and merged model in turn, through the same texts and prompts."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,14 +56,18 @@ def compare(
 
 
 def _models(base: Path, adapters: dict[str, Path], merged: Path) -> Iterator[tuple[str, torch.nn.Module]]:
-    """Name and model, one at a time; only the base and the adapters are in memory together."""
+    """Name and model, one at a time: the base has left memory when the merged model is loaded."""
+    yield from _base_and_domains(base, adapters)
+    gc.collect()  # PEFT's layers refer to each other in circles
+    yield "merged", load_model(merged, _dtype())
+
+
+def _base_and_domains(base: Path, adapters: dict[str, Path]) -> Iterator[tuple[str, torch.nn.Module]]:
     model = load_model(base, _dtype())
     yield "base", model
     for domain, folder in adapters.items():
         with _adapter_on(model, folder) as adapted:
             yield domain, adapted
-    del model
-    yield "merged", load_model(merged, _dtype())
 
 
 def _dtype() -> torch.dtype | str:
