@@ -18,7 +18,7 @@ DOCUMENTS = 1500
 """Documents per domain, and per domain in the general mix."""
 VOCABULARY = 2048
 BLOCK = 128
-STEPS = 170
+STEPS = 150
 """Steps of 16 blocks that the base is trained for: about a minute on two cores."""
 
 
@@ -76,8 +76,8 @@ def train_base(texts: list[str], folder: Path, seed: int) -> None:
     tokenizer = train_tokenizer(texts)
     config = MambaConfig(
         vocab_size=VOCABULARY,
-        hidden_size=128,
-        num_hidden_layers=4,
+        hidden_size=96,
+        num_hidden_layers=3,
         tie_word_embeddings=False,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
