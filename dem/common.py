@@ -1,5 +1,6 @@
 """What the stages share around the base model: finding and loading it, precision, the log."""
 
+import ctypes
 import json
 import logging
 import os
@@ -176,6 +177,21 @@ def peak_memory_gib() -> float:
 
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes / 2**20 if sys.platform != "darwin" else kilobytes / 2**30
+
+
+def reuse_freed_memory() -> None:
+    """Let glibc keep freed memory for the next tensors rather than hand it back to the system; elsewhere do nothing.
+
+    Every page of fresh memory costs a fault, and a training on a CPU that gets fresh memory for each large tensor
+    spends a fifth of its time on them. The price is a larger process between two steps.
+    """
+    M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h; -1 disables trimming, 0 the fresh mapping for each tensor
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # no glibc
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def progress_wanted() -> bool:

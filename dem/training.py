@@ -18,7 +18,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from dem import mamba
 from dem.atomic import write_text
 from dem.chunked_loss import use_chunked_loss
-from dem.common import log, progress_wanted, read_json
+from dem.common import log, progress_wanted, read_json, reuse_freed_memory
 from dem.config import Config
 from dem.convergence import ConvergenceLog, ProgressBar
 from dem.corpus import Corpus, Split, blocks
@@ -137,6 +137,7 @@ def run_training(
         WorkError: a loss is not finite, an adapter does not learn, memory does not suffice for one block, or a signal
             ended the run.
     """
+    reuse_freed_memory()
     log.info(use_chunked_loss(model.get_base_model()))
     if not len(tune_blocks):
         log.info("eval_loss is not measured: no document fell into the tune split; raise data.tune_fraction")
