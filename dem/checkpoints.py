@@ -145,6 +145,9 @@ class Checkpoint:
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of the tensor `name`."""
         return self._places[name][1].shape

@@ -19,13 +19,15 @@ LOGITS_AT_ONCE = 1 << 26
 def use_chunked_loss(model: PreTrainedModel) -> str:
     """Make `model(input_ids=..., labels=...)` compute its loss in chunks and return no logits; say so for the log.
 
-    Some models do more to their logits than the head (scaling, capping, further losses). So both losses are compared
-    on a few tokens first, and a model for which they differ keeps its own.
+    Some models do more to their logits than the head and a factor (capping, further losses). So both losses are
+    compared on a few tokens first, and a model for which they differ keeps its own.
     """
     plain_forward = model.forward
-    ids = torch.arange(64, device=model.device).remainder(model.get_input_embeddings().weight.shape[0])[None]
+    embedding = model.get_input_embeddings().weight
+    ids = torch.arange(64, device=embedding.device).remainder(embedding.shape[0])[None]
     model.forward = MethodType(_chunked_forward(plain_forward), model)
-    with torch.no_grad():
+    half = embedding.dtype != torch.float32
+    with torch.no_grad(), torch.autocast(embedding.device.type, embedding.dtype if half else None, enabled=half):
         plain, chunked = (f(input_ids=ids, labels=ids).loss.float() for f in (plain_forward, model.forward))
     if torch.allclose(plain, chunked, rtol=2e-3):
         return f"loss: in chunks of at most {LOGITS_AT_ONCE:,} logits"
@@ -38,27 +40,37 @@ def _chunked_forward(plain_forward):
         if labels is None:
             return plain_forward(input_ids=input_ids, **kwargs)
         hidden = self.base_model(input_ids=input_ids, **{**kwargs, "use_cache": False})[0]
-        total, count = summed_loss(hidden[:, :-1], labels[:, 1:], self.get_output_embeddings())
+        total, count = summed_loss(hidden[:, :-1], labels[:, 1:], self.get_output_embeddings(), _logit_factor(self))
         # Trainer counts the tokens of the whole effective batch, of which this may be a part.
         return CausalLMOutputWithPast(loss=total / (count if num_items_in_batch is None else num_items_in_batch))
 
     return forward
 
 
-def summed_loss(hidden: torch.Tensor, targets: torch.Tensor, head: torch.nn.Module) -> tuple[torch.Tensor, int]:
+def _logit_factor(model: PreTrainedModel) -> float:
+    """What a Falcon-H1 and a Granite multiply their logits by."""
+    return getattr(model.config, "lm_head_multiplier", 1.0) / getattr(model.config, "logits_scaling", 1.0)
+
+
+def summed_loss(
+    hidden: torch.Tensor, targets: torch.Tensor, head: torch.nn.Module, factor: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Sum of the cross entropies in float32, and the number of targets that are not -100.
 
     Args:
         hidden: (batch, tokens, width). targets: (batch, tokens), the id that each position should predict.
         head: from width to vocabulary; called as a module, so that an adapter on it takes part.
+        factor: what the model multiplies its logits by.
     """
     hidden, targets = hidden.flatten(0, 1), targets.flatten()
     positions = max(LOGITS_AT_ONCE // head.weight.shape[0], 1)
     pieces = zip(hidden.split(positions), targets.split(positions), strict=True)
-    total = sum(checkpoint(_piece_loss, h, t, head, use_reentrant=False) for h, t in pieces)
+    total = sum(checkpoint(_piece_loss, h, t, head, factor, use_reentrant=False) for h, t in pieces)
     return total, (targets != -100).sum()
 
 
-def _piece_loss(hidden: torch.Tensor, targets: torch.Tensor, head: torch.nn.Module) -> torch.Tensor:
+def _piece_loss(hidden: torch.Tensor, targets: torch.Tensor, head: torch.nn.Module, factor: float) -> torch.Tensor:
     logits = head(hidden.to(head.weight.dtype)).float()
+    if factor != 1:
+        logits = logits * factor
     return F.cross_entropy(logits, targets, ignore_index=-100, reduction="sum")

@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from tqdm import tqdm
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from dem import mamba
 from dem.errors import RequestError
@@ -109,23 +111,44 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(folder: Path, dtype: torch.dtype | str) -> PreTrainedModel:
+SENSITIVE_TO_ROUNDING = (r"\.A_log$", r"\.D$", "norm")
+"""Parameters, as patterns of their names, that a training in half precision keeps in float32."""
+
+
+def load_model(folder: Path, dtype: torch.dtype | str, *, to_train: bool = False) -> PreTrainedModel:
     """The causal language model in `folder`, in `dtype` ("auto": its own), on the GPU if there is one, to evaluate.
+
+    `to_train` keeps A_log, D and the norms in float32; the forward pass then needs autocast, which Trainer sets.
 
     Raises:
         RequestError: a weight is missing or cannot be read.
     """
-    log.info(mamba.prepare())
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
-        )
+        with _kept_in_float32(folder, SENSITIVE_TO_ROUNDING if to_train else ()):
+            model, report = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RequestError(f"the model in {folder} cannot be loaded: {reason}") from None
     if missing := sorted(report["missing_keys"]):
         raise RequestError(f"the model in {folder} lacks {len(missing)} of its weights, such as {missing[0]}")
+    for kernel in mamba.prepare(model.config.model_type):
+        if to_train:  # once is enough; stage 3 loads several models
+            log.info(kernel)
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+@contextmanager
+def _kept_in_float32(folder: Path, patterns: tuple[str, ...]) -> Iterator[None]:
+    """While it lasts, transformers loads the parameters of these names in float32, whatever dtype is asked for."""
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(AutoConfig.from_pretrained(folder, trust_remote_code=False))]
+    kept = model_class._keep_in_fp32_modules_strict
+    model_class._keep_in_fp32_modules_strict = [*(kept or ()), *patterns]
+    try:
+        yield
+    finally:
+        model_class._keep_in_fp32_modules_strict = kept
 
 
 def require_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -151,7 +174,9 @@ def choose_precision(requested: str) -> Precision:
     if requested == "bf16" and not torch.cuda.is_bf16_supported():
         return Precision("fp16", torch.float16, "bf16 was asked for and this GPU does not have it")
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[requested]
-    return Precision(requested, dtype, "as asked")
+    safer = requested == "fp16" and torch.cuda.is_bf16_supported()
+    reason = "as asked; this GPU has bf16, which cannot overflow: --training.precision bf16" if safer else "as asked"
+    return Precision(requested, dtype, reason)
 
 
 def read_json(path: Path) -> dict:

@@ -172,15 +172,18 @@ class Request:
     config: Config
     layout: Layout
     domain: str | None
+    overwrite: bool
 
 
-def parse_request(description: str, argv: list[str] | None = None, *, per_domain: bool) -> Request:
-    """Parse `argv` (default: the process's own); `--help` prints and leaves.
+def parse_request(
+    description: str, argv: list[str] | None = None, *, per_domain: bool, can_overwrite: bool = False
+) -> Request:
+    """Parse `argv` (default: the process's own); `--help` prints and leaves. Stage 1 can be told to `--overwrite`.
 
     Raises:
         RequestError: an option, a key or a value is wrong; the message names it and the file it stands in.
     """
-    parser = _parser(description, per_domain)
+    parser = _parser(description, per_domain, can_overwrite)
     try:
         values = parser.parse_args(argv)
     except (ArgumentError, OSError, UnicodeDecodeError) as error:
@@ -196,10 +199,10 @@ def parse_request(description: str, argv: list[str] | None = None, *, per_domain
         config.evaluation.prompts = os.path.join(folder, config.evaluation.prompts)
     domain = values.domain if per_domain else None
     _check(config, domain)
-    return Request(config, Layout(Path(values.root).absolute()), domain)
+    return Request(config, Layout(Path(values.root).absolute()), domain, can_overwrite and values.overwrite)
 
 
-def _parser(description: str, per_domain: bool) -> ArgumentParser:
+def _parser(description: str, per_domain: bool, can_overwrite: bool) -> ArgumentParser:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the lines under the fields are their help
     parser = ArgumentParser(
         description=description,
@@ -211,6 +214,8 @@ def _parser(description: str, per_domain: bool) -> ArgumentParser:
     parser.add_argument("--root", default=".", help="folder that holds the layout (parquet_ready/, checkpoints/, ...)")
     if per_domain:
         parser.add_argument("--domain", required=True, help="one of the config's domains")
+    if can_overwrite:
+        parser.add_argument("--overwrite", action="store_true", help="do it again although it has been done")
     parser.add_class_arguments(Config)
     return parser
 

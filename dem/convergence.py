@@ -26,50 +26,67 @@ COLUMNS = (
 
 
 class ConvergenceLog(TrainerCallback):
-    """Writes what Trainer measures. Loss in nats per token, tokens and times since the beginning of the run."""
+    """Writes what Trainer measures. Loss in nats per token, tokens and seconds since the beginning of the training.
+
+    A resumed training counts on from its saved state; what was lost after that state counts as never done. Tokens per
+    second are those of training alone, without evaluation, since this process began.
+    """
 
     def __init__(self, table: Path, tokens_per_step: int):
         self.table, self.tokens_per_step = table, tokens_per_step
         self.rows: list[dict[str, Any]] = []
         self._began = time.monotonic()
-        self._began_at_step = 0
+        self._seconds_before = 0.0
+        self._first_step = 0
+        self._evaluating = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far."""
+        return self._seconds_before + time.monotonic() - self._began
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
-        """Start the clock."""
-        self._began, self._began_at_step = time.monotonic(), state.global_step
-        if state.log_history and not self.rows:  # a resumed run: the rows of its first part
-            for entry in state.log_history:
-                self._note(entry, elapsed=None)
+        """Start the clock, where the saved state of a resumed run left it."""
+        self._began, self._first_step = time.monotonic(), state.global_step
+        for entry in state.log_history:
+            self._note(entry)
+        if self.rows:
+            self._seconds_before = self.rows[-1]["elapsed_seconds"]
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        """Log each step that is saved, so that the state knows its time."""
+        if control.should_save:
+            control.should_log = True
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
         """Write one logged step."""
-        entry = {"step": state.global_step, "epoch": state.epoch, **(logs or {})}
-        if "loss" not in entry and "eval_loss" not in entry:
+        if not {"loss", "eval_loss"} & set(logs or {}):
             return  # Trainer's closing totals
-        row = self._note(entry, elapsed=time.monotonic() - self._began)
+        entry = state.log_history[-1]
+        self._evaluating += entry.get("eval_runtime", 0.0)
+        trained = (state.global_step - self._first_step) * self.tokens_per_step
+        seconds = max(time.monotonic() - self._began - self._evaluating, 1e-9)
+        entry.update(elapsed_seconds=self.seconds, tokens_per_second=trained / seconds)  # saved with Trainer's state
+        row = self._note(entry)
         write_text(self.table, self._as_csv())
         where = f"step {row['step']}/{state.max_steps}  epoch {row['epoch']:.2f}"
         if "eval_loss" in entry:
             log.info(f"{where}  eval_loss {entry['eval_loss']:.4f}")
             return
-        per_step = row["elapsed_seconds"] / max(state.global_step - self._began_at_step, 1)
-        left = int(per_step * (state.max_steps - state.global_step))
+        left = int((time.monotonic() - self._began) / trained * self.tokens_per_step * (state.max_steps - row["step"]))
         log.info(
             f"{where}  loss {row['loss']:.4f}  lr {row['learning_rate']:.2e}  grad_norm {row['grad_norm']:.3f}  "
             f"{row['tokens_per_second']:,.0f} tokens/s  memory {peak_memory_gib():.2f} GiB  "
             f"left {left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
         )
 
-    def _note(self, entry: dict[str, Any], elapsed: float | None) -> dict[str, Any]:
+    def _note(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Add an entry to the row of its step: training loss and eval_loss of one step stand in one row."""
         if not self.rows or self.rows[-1]["step"] != entry["step"]:
             self.rows.append(dict.fromkeys(COLUMNS))
         row = self.rows[-1]
         row.update({k: v for k, v in entry.items() if k in COLUMNS})
         row["tokens"] = row["step"] * self.tokens_per_step
-        if elapsed is not None:
-            new_tokens = (row["step"] - self._began_at_step) * self.tokens_per_step
-            row.update(elapsed_seconds=elapsed, tokens_per_second=new_tokens / max(elapsed, 1e-9))
         return row
 
     def _as_csv(self) -> str:

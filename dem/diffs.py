@@ -17,7 +17,9 @@ import torch
 import xxhash
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightRenaming, rename_source_key
 
 from dem import mamba
 from dem.atomic import write_text
@@ -100,26 +102,54 @@ def adapter_deltas(adapter: Path, base: Path, checkpoint: Checkpoint) -> list[De
     Raises:
         RequestError: the adapter cannot be read, does not fit the base, or changes more than matrices by low rank.
     """
-    model = _adapter_on_mapped_base(adapter, base, checkpoint)
+    model = _base_on_disk(base)
+    stored = _stored_names(model, checkpoint)
+    model = _adapter_on_mapped_base(model, stored, adapter, base, checkpoint)
     _refuse_other_changes(model, adapter)
-    deltas = []
+    deltas: dict[str, Delta] = {}
     for module_name, module in model.get_base_model().named_modules():
         if isinstance(module, LoraLayer):
-            name = f"{module_name}.weight"
+            weight = f"{module_name}.weight"
             shape = tuple(module.get_base_layer().weight.shape)
-            _require_parameter(checkpoint, name, shape, adapter)
-            deltas.append(Delta(name, shape, lambda module=module: _delta_weight(module)))
+            delta = Delta(stored.get(weight, weight), shape, lambda module=module: _delta_weight(module))
+            _require_parameter(checkpoint, delta.name, shape, adapter)
+            first = deltas.setdefault(delta.name, delta)
+            if first is not delta and not torch.equal(first.compute(), delta.compute()):
+                raise RequestError(
+                    f"{adapter} changes {delta.name}, which several modules share, in more ways than one"
+                )
     if not deltas:
         raise RequestError(f"{adapter} changes no parameter of {base}")
-    return deltas
+    return list(deltas.values())
 
 
-def _adapter_on_mapped_base(adapter: Path, base: Path, checkpoint: Checkpoint) -> PeftModel:
-    """The base with the adapter on it, its weights mapped from their files and so not read until they are used."""
+def _base_on_disk(base: Path) -> PreTrainedModel:
+    """The base without any memory for its weights."""
     config = AutoConfig.from_pretrained(base, trust_remote_code=False)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    mapped = {name: checkpoint.read(name) for name in model.state_dict() if name in checkpoint}
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
+def _stored_names(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, str]:
+    """The checkpoint's name of each parameter of the model, by the model's name of it.
+
+    transformers renames some parameters when it loads, and ties others to one that the checkpoint holds.
+    """
+    renamings = [rule for rule in get_model_conversion_mapping(model) if isinstance(rule, WeightRenaming)]
+    expected = model.state_dict()
+    renamed = {rename_source_key(n, renamings, [], model.base_model_prefix, expected)[0]: n for n in checkpoint}
+    names = {name: stored for name, stored in renamed.items() if name in expected}
+    for name, tied_to in model.all_tied_weights_keys.items():
+        if name not in names and tied_to in names:
+            names[name] = names[tied_to]
+    return names
+
+
+def _adapter_on_mapped_base(
+    model: PreTrainedModel, stored: dict[str, str], adapter: Path, base: Path, checkpoint: Checkpoint
+) -> PeftModel:
+    """The base with the adapter on it, its weights mapped from their files and so not read until they are used."""
+    mapped = {name: checkpoint.read(there) for name, there in stored.items()}
     model.load_state_dict(mapped, strict=False, assign=True)
     try:
         with mamba.out_proj_allowed(), warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What LoRA on Mamba needs: which modules to adapt, no fused shortcut past them, and a scan for where no kernel is.
+"""What LoRA on the Mamba family needs: which modules to adapt, no fused kernel past them, a scan where no kernel is.
 
 Shapes use b: batch, l: length in tokens, d: inner width, n: state size. The recurrence is that of Mamba
 (Gu & Dao 2023, arXiv 2312.00752, algorithm 2, with the Euler step for B as in its reference code):
@@ -9,57 +9,111 @@ Shapes use b: batch, l: length in tokens, d: inner width, n: state size. The rec
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
+from peft import PeftModel
 from peft.tuners import tuners_utils
-from transformers.models.mamba import modeling_mamba
+from transformers import PreTrainedModel
 
 from dem.errors import RequestError
 
-AUTO_TARGETS = {"mamba": ["in_proj", "x_proj", "out_proj"]}
-"""By model_type; an architecture that is not named here gets PEFT's own choice."""
 
-NEVER_TRAINED = {"mamba": {"dt_proj", "conv1d"}}
-"""Modules whose weight the mixer reads without calling the module, so that LoRA around them has no effect."""
+@dataclass(frozen=True)
+class Family:
+    """What there is to know about LoRA on the models of one `model_type`."""
+
+    targets: tuple[str, ...]
+    """Modules that `auto` adapts, as far as the model has them."""
+    bypassed: frozenset[str]
+    """Modules whose weight the mixer reads without calling the module, so that LoRA around them has no effect."""
+    fused: str
+    """transformers' name of the kernel that takes raw weights past the adapters around them."""
 
 
-def target_modules(model_type: str, chosen: str | list[str]) -> list[str] | None:
+def _mamba_1(*others: str) -> Family:
+    return Family(("in_proj", "x_proj", "out_proj", *others), frozenset({"dt_proj", "conv1d"}), "mamba_inner_fn")
+
+
+def _mamba_2(*others: str) -> Family:
+    return Family(("in_proj", "out_proj", *others), frozenset({"conv1d"}), "mamba2_split_conv1d_scan_combined")
+
+
+_ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+_GATED_MLP = ("gate_proj", "up_proj", "down_proj")
+
+FAMILIES = {
+    "mamba": _mamba_1(),
+    "falcon_mamba": _mamba_1(),
+    "jamba": _mamba_1(*_ATTENTION, *_GATED_MLP),
+    "mamba2": _mamba_2(),
+    "zamba2": _mamba_2(*_ATTENTION, "gate_up_proj", "down_proj"),
+    "bamba": _mamba_2(*_ATTENTION, *_GATED_MLP),
+    "granitemoehybrid": _mamba_2(*_ATTENTION, "input_linear", "output_linear"),
+    "falcon_h1": _mamba_2(*_ATTENTION, *_GATED_MLP),
+    "nemotron_h": _mamba_2(*_ATTENTION, "up_proj", "down_proj"),
+}
+"""By model_type. The experts of a mixture and their router are no modules that LoRA wraps, and stay as they are."""
+
+
+def target_modules(model: PreTrainedModel, chosen: str | list[str]) -> list[str] | None:
     """The modules to adapt; None leaves the choice to PEFT.
 
     Raises:
         RequestError: a chosen module cannot train.
     """
+    model_type = model.config.model_type
+    family = FAMILIES.get(model_type)
     if chosen == "auto":
-        return AUTO_TARGETS.get(model_type)
+        present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+        return [name for name in family.targets if name in present] if family else None
     for name in chosen:
-        if name.rpartition(".")[2] in NEVER_TRAINED.get(model_type, ()):
+        if family and name.rpartition(".")[2] in family.bypassed:
             raise RequestError(
                 f"lora.target_modules: {name} cannot train in a {model_type} model: its weight is read directly and "
-                f"LoRA around it has no effect; choose from {', '.join(AUTO_TARGETS[model_type])}"
+                f"LoRA around it has no effect; choose from {', '.join(family.targets)}"
             )
     return list(chosen)
 
 
-def prepare() -> str:
-    """Make transformers' Mamba-1 fit for LoRA in this process; safe to call again. Returns a line for the log.
+def prepare(model_type: str) -> list[str]:
+    """Make transformers' models of this type fit for LoRA in this process; safe to call again.
 
-    The fused kernel `mamba_inner_fn` takes the raw weights of x_proj and out_proj past any LoRA around them. Without
-    it the mixer calls both as modules, still with the kernels for the convolution and the scan where they are
-    installed. Where no scan kernel is, `selective_scan` replaces the loop whose backward is quadratic in length.
+    The fused kernel takes the raw weights of out_proj (and x_proj) past any LoRA around them. Without it the mixer
+    calls both as modules, still with the kernels for the convolution and the scan where they are installed. Where a
+    Mamba-1 has no scan kernel, `selective_scan` replaces the loop whose backward is quadratic in length.
+
+    Returns:
+        Where each kernel comes from, for the log; nothing for a model that has none.
     """
-    modeling_mamba.mamba_inner_fn = _no_fused_kernel
-    if _has_scan_kernel():
-        return "selective scan: mamba_ssm's CUDA kernel"
-    modeling_mamba.mamba_selective_scan = selective_scan
-    return "selective scan: PyTorch, linear in length (no mamba_ssm CUDA kernel here)"
+    if model_type not in FAMILIES:
+        return []
+    code, fused = _modeling(model_type), FAMILIES[model_type].fused
+    setattr(code, fused, _no_fused_kernel)
+    lines = [f"{fused}: off, because it would pass LoRA on out_proj by"]
+    if hasattr(code, "mamba_selective_scan"):
+        if _scan_kernel_works():
+            lines.append(f"selective_scan_fn: the CUDA kernel of mamba_ssm {version('mamba_ssm')}")
+        else:
+            code.mamba_selective_scan = selective_scan
+            lines.append("selective_scan_fn: dem's scan in PyTorch, linear in length (no mamba_ssm CUDA kernel here)")
+    else:
+        lines.append(f"mamba_chunk_scan_combined: {_origin('mamba_ssm')}")
+    return [*lines, f"causal_conv1d_fn: {_origin('causal_conv1d')}"]
+
+
+def _modeling(model_type: str) -> ModuleType:
+    return importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}")
 
 
 def _no_fused_kernel(*args, **kwargs) -> None:
-    return None
+    """Returns None, on which the mixer goes the way of the separate steps."""
 
 
-def _has_scan_kernel() -> bool:
+def _scan_kernel_works() -> bool:
     # mamba_ssm can be installed without its compiled part (MAMBA_KEEP_CUDA_BUILD), or with one for another torch.
     try:
         importlib.import_module("selective_scan_cuda")
@@ -68,19 +122,44 @@ def _has_scan_kernel() -> bool:
     return torch.cuda.is_available()
 
 
+def _origin(package: str) -> str:
+    """Which implementation transformers took: the package's kernel if it can be imported, else its own PyTorch."""
+    try:
+        importlib.import_module(package)
+        return f"the kernel of {package} {version(package)}"
+    except (ImportError, PackageNotFoundError, RuntimeError, OSError):
+        return f"transformers' PyTorch code (no {package} here)"
+
+
+def how_to_load(model: PeftModel) -> str:
+    """For the log: whether PEFT alone loads the model's adapter, or what it needs besides."""
+    targets = {name.rpartition(".")[2] for name in model.targeted_module_names}
+    try:
+        for target in targets:
+            tuners_utils._check_lora_target_modules_mamba(model.peft_config["default"], model, target)
+    except ValueError:
+        return (
+            "adapter: PEFT alone refuses to load it, because of LoRA on out_proj; elsewhere load it inside "
+            "dem.mamba.out_proj_allowed()"
+        )
+    return "adapter: PEFT alone loads it"
+
+
 @contextmanager
 def out_proj_allowed() -> Iterator[None]:
-    """Lift PEFT's refusal of LoRA on Mamba-1's out_proj, whose cause `prepare` has removed.
+    """Lift PEFT's refusal of LoRA on out_proj for the models whose cause for it `prepare` removes.
 
-    PEFT refuses when training and when loading. Other architectures and conv1d stay refused.
+    PEFT refuses when training and when loading. conv1d stays refused.
     """
     refuse = tuners_utils._check_lora_target_modules_mamba
 
     def refuse_others(peft_config, model, target_name):
-        if not (getattr(model.config, "model_type", None) == "mamba" and target_name == "out_proj"):
+        model_type = getattr(model.config, "model_type", None)
+        if target_name == "out_proj" and model_type in FAMILIES:
+            prepare(model_type)
+        else:
             refuse(peft_config, model, target_name)
 
-    prepare()
     tuners_utils._check_lora_target_modules_mamba = refuse_others
     try:
         yield

@@ -70,7 +70,7 @@ def train_base(texts: list[str], folder: Path, seed: int) -> None:
     from dem.common import progress_wanted
     from dem.corpus import blocks
 
-    mamba.prepare()
+    mamba.prepare("mamba")
     transformers.set_seed(seed)
     transformers.logging.set_verbosity_error()
     tokenizer = train_tokenizer(texts)

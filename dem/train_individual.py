@@ -4,12 +4,12 @@
 
 Reads parquet_ready/<domain>.parquet; writes checkpoints/lora_<domain>/, logs/train_<domain>.log and
 summary/train_<domain>.csv with a .png. Any field of the config can be set by its dotted name:
---training.learning_rate 1e-4. A small try of all stages on a CPU: make demo.
+--training.learning_rate 1e-4. An interrupted training goes on where it was; a finished one is not done again unless
+--overwrite says so. A small try of all stages on a CPU: make demo.
 """
 
 import json
 import sys
-import time
 from pathlib import Path
 
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
@@ -22,7 +22,7 @@ from dem.layout import RUN_RECORD
 
 def main(argv: list[str] | None = None) -> None:
     """Train the adapter that the command line asks for."""
-    train(parse_request(__doc__, argv, per_domain=True))
+    train(parse_request(__doc__, argv, per_domain=True, can_overwrite=True))
 
 
 def train(request: Request) -> None:
@@ -55,10 +55,13 @@ def train(request: Request) -> None:
     corpus = Corpus(files, config.data)
 
     data_fingerprint = files_fingerprint(files)
+    record = training.run_record(config, checkpoint.fingerprint(), data_fingerprint)
+    if not request.overwrite and training.is_trained(layout.adapter(domain), record):
+        return
+
     train_blocks = training.block_dataset(corpus, "train", tokenizer, data_fingerprint)
     tune_blocks = training.block_dataset(corpus, "tune", tokenizer, data_fingerprint)
     training.require_one_block(train_blocks, config.data.max_length, files[0])
-    record = training.run_record(config, checkpoint.fingerprint(), data_fingerprint)
     state = layout.training_state(domain)
 
     start_log(layout.train_log(domain), append=training.can_resume(state, record))
@@ -67,14 +70,14 @@ def train(request: Request) -> None:
     log.info(f"{len(train_blocks):,} blocks of {config.data.max_length} tokens, {config.training.batch_size} a step")
     precision = choose_precision(config.training.precision)
     log.info(f"precision: {precision.name}: {precision.reason}")
-    model = load_model(base, precision.dtype)
+    model = load_model(base, precision.dtype, to_train=True)
     require_vocabulary(model, tokenizer)
     model = training.with_adapter(model, config)
 
     training.open_state(state, record)
-    began = time.monotonic()
-    training.run_training(model, tokenizer, train_blocks, tune_blocks, config, precision.name, state, table)
-    record["seconds"] = round(time.monotonic() - began, 3)
+    record["seconds"] = training.run_training(
+        model, tokenizer, train_blocks, tune_blocks, config, precision.name, state, table
+    )
 
     with new_folder(layout.adapter(domain)) as folder:
         model.save_pretrained(folder, safe_serialization=False)

@@ -1,7 +1,9 @@
 """Stage 1's parts: the adapter on the base, the blocks as a dataset, Trainer's settings, the state of a run."""
 
 import json
+import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import peft
 import torch
 import transformers
 import xxhash
+from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
@@ -23,6 +26,7 @@ from dem.config import Config
 from dem.convergence import ConvergenceLog, ProgressBar
 from dem.corpus import Corpus, Split, blocks
 from dem.errors import RequestError, WorkError
+from dem.layout import RUN_RECORD
 from dem.training_checks import FiniteTrainer, StopOnSignal, WatchAdapters
 
 BLOCKS_VERSION = 1
@@ -87,17 +91,18 @@ def run_record(config: Config, base_fingerprint: str, data_fingerprint: str) -> 
 
 
 def with_adapter(model: PreTrainedModel, config: Config) -> peft.PeftModel:
-    """The model with a new LoRA adapter, which alone trains, in float32.
+    """The model with a new LoRA adapter, which alone trains, in float32; the log gets a table of what is adapted.
 
     Raises:
         RequestError: a target module matches nothing or cannot train.
     """
     transformers.set_seed(config.training.seed)
+    chosen = config.lora.target_modules
     settings = peft.LoraConfig(
         r=config.lora.r,
         lora_alpha=config.lora.alpha,
         lora_dropout=config.lora.dropout,
-        target_modules=mamba.target_modules(model.config.model_type, config.lora.target_modules),
+        target_modules=mamba.target_modules(model, chosen),
         task_type="CAUSAL_LM",
     )
     try:
@@ -105,17 +110,44 @@ def with_adapter(model: PreTrainedModel, config: Config) -> peft.PeftModel:
             model = peft.get_peft_model(model, settings)
     except ValueError as error:  # PEFT's words for a target that matches nothing or cannot be adapted
         raise RequestError(f"lora.target_modules: {error}") from None
-    adapted = [name.rpartition(".")[2] for name in model.targeted_module_names]
-    _require_all_matched(config.lora.target_modules, adapted)
-    trainable, total = model.get_nb_trainable_parameters()
-    targets = ", ".join(f"{name} x {adapted.count(name)}" for name in sorted(set(adapted)))
-    log.info(f"LoRA on {targets}: {trainable:,} trainable parameters, {trainable / total:.2%} of the model")
+    adapted = model.targeted_module_names
+    if chosen != "auto" and (lost := [n for n in chosen if not any(f".{m}".endswith(f".{n}") for m in adapted)]):
+        raise RequestError(f"lora.target_modules: no module of the base is named {', '.join(lost)}")
+    _share_adapters_of_tied_weights(model)
+    _log_targets(model, "chosen for its architecture" if chosen == "auto" else "as asked")
+    log.info(mamba.how_to_load(model))
     return model
 
 
-def _require_all_matched(chosen: str | list[str], adapted: list[str]) -> None:
-    if chosen != "auto" and (lost := [n for n in chosen if n.rpartition(".")[2] not in adapted]):
-        raise RequestError(f"lora.target_modules: no module of the base is named {', '.join(lost)}")
+def _share_adapters_of_tied_weights(model: peft.PeftModel) -> None:
+    """Give modules that share one weight (Zamba2 repeats its blocks) one adapter: one weight, one change."""
+    first: dict[int, LoraLayer] = {}
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            sharer = first.setdefault(module.get_base_layer().weight.data_ptr(), module)
+            for name in module.adapter_layer_names:
+                setattr(module, name, getattr(sharer, name))
+
+
+def _log_targets(model: peft.PeftModel, why: str) -> None:
+    """A line per target: how many modules it matches, in which share of the layers, parameters that train."""
+    layers = model.config.num_hidden_layers
+    modules: dict[str, list[str]] = {}
+    trainable: Counter[str] = Counter()
+    for name, module in model.get_base_model().named_modules():
+        if isinstance(module, LoraLayer):
+            target = name.rpartition(".")[2]
+            modules.setdefault(target, []).append(name)
+            trainable[target] += sum(p.numel() for p in module.parameters() if p.requires_grad)
+    all_trainable, total = model.get_nb_trainable_parameters()
+    log.info(f"LoRA targets, {why}:")
+    log.info(f"  {'target':<16} {'modules':>8} {'layers':>14} {'trainable parameters':>21}")
+    for target, names in modules.items():
+        within = len({match[1] for name in names if (match := re.search(r"\.(\d+)\.", name))})
+        share = f"{within}/{layers} ({within / layers:.0%})"
+        log.info(f"  {target:<16} {len(names):>8} {share:>14} {trainable[target]:>21,}")
+    whole = f"{sum(map(len, modules.values())):>8} {'':>14} {all_trainable:>21,}"
+    log.info(f"  {'all':<16} {whole}, {all_trainable / total:.2%} of the model")
 
 
 def run_training(
@@ -127,11 +159,14 @@ def run_training(
     precision: str,
     state: Path,
     table: Path,
-) -> None:
+) -> float:
     """Train the adapter; go on from a saved state in `state` if there is one, and keep the convergence in `table`.
 
     The effective batch is `training.batch_size` blocks. Where that does not fit into a GPU's memory, it goes through
     the model in equal parts, whose gradients are accumulated.
+
+    Returns:
+        Seconds of training, those before an interruption included.
 
     Raises:
         WorkError: a loss is not finite, an adapter does not learn, memory does not suffice for one block, or a signal
@@ -147,11 +182,13 @@ def run_training(
         tune_blocks = tune_blocks.select(range(TUNE_BLOCKS))
     batch_size = config.training.batch_size
     for part in [size for size in range(batch_size, 0, -1) if batch_size % size == 0]:
+        convergence = ConvergenceLog(table, batch_size * config.data.max_length)
         on_signal = StopOnSignal()
         resume_from = last_state(state)
-        trainer = _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision, state, table, part)
+        trainer = _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision, state, part)
         trainer.args.eval_on_start = len(tune_blocks) > 0 and resume_from is None
         trainer.add_callback(on_signal)
+        trainer.add_callback(convergence)
         try:
             trainer.train(resume_from_checkpoint=resume_from)
         except torch.OutOfMemoryError:
@@ -162,11 +199,11 @@ def run_training(
             continue
         if on_signal.caught:
             raise WorkError(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
-        return
+        return convergence.seconds
     raise WorkError("memory does not suffice for one block at a time: lower data.max_length")
 
 
-def _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision, state, table, part) -> Trainer:
+def _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision, state, part) -> Trainer:
     """A Trainer that takes `part` blocks at once, with this project's callbacks in place of its own."""
     has_tune = len(tune_blocks) > 0
     arguments = _arguments(config, precision, state, has_tune, part)
@@ -178,11 +215,7 @@ def _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision
         eval_dataset=tune_blocks if has_tune else None,
         data_collator=_stack,
         processing_class=tokenizer,
-        callbacks=[
-            ConvergenceLog(table, config.training.batch_size * config.data.max_length),
-            WatchAdapters(model),
-            MarkComplete(),
-        ],
+        callbacks=[WatchAdapters(model), MarkComplete()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
@@ -238,10 +271,50 @@ class MarkComplete(TrainerCallback):
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
+WITHOUT_EFFECT = ("base.name", "training.logging_steps", "training.eval_steps", "training.save_steps", "seconds")
+"""Entries of a run's record that do not change the adapter."""
+
+
+def changes(before: dict[str, Any], now: dict[str, Any], ignored: tuple[str, ...] = WITHOUT_EFFECT) -> list[str]:
+    """What differs between two run records, a phrase each: `training.learning_rate 5e-05 -> 0.0001`."""
+    names = {"base.fingerprint": "the base's weights", "data.fingerprint": "the domain's text"}
+    old, new = _flat(before), _flat(now)
+    different = [k for k in {**old, **new} if old.get(k) != new.get(k) and not k.startswith(ignored)]
+    return [names.get(key) or f"{key} {old.get(key)} -> {new.get(key)}" for key in different]
+
+
+def _flat(tree: dict[str, Any]) -> dict[str, Any]:
+    """The leaves of a tree of dictionaries by their dotted names."""
+    leaves = {}
+    for key, value in tree.items():
+        leaves |= {f"{key}.{k}": v for k, v in _flat(value).items()} if isinstance(value, dict) else {key: value}
+    return leaves
+
+
+def is_trained(adapter: Path, record: dict[str, Any]) -> bool:
+    """Whether the folder holds the finished adapter that `record` describes; the log says so.
+
+    Raises:
+        RequestError: it holds another adapter; the message says what has changed since that was trained.
+    """
+    if not (adapter / "adapter_config.json").is_file():
+        return False
+    if not (adapter / RUN_RECORD).is_file():
+        raise RequestError(f"{adapter} holds an adapter from elsewhere; --overwrite trains in its place")
+    made_by = read_json(adapter / RUN_RECORD)
+    if changed := changes(made_by, record, ignored=(*WITHOUT_EFFECT, "versions")):
+        raise RequestError(
+            f"{adapter} is trained, and since then there changed {'; '.join(changed)}; --overwrite trains it again"
+        )
+    minutes = made_by.get("seconds", 0) / 60
+    log.info(f"{adapter} is already trained with these settings ({minutes:.1f} min); --overwrite trains it again")
+    return True
+
+
 def can_resume(folder: Path, record: dict[str, Any]) -> bool:
     """Whether `folder` holds the state of a run that `record` describes."""
     record_file = folder / "run.json"
-    return record_file.is_file() and read_json(record_file) == record
+    return record_file.is_file() and not changes(read_json(record_file), record)
 
 
 def open_state(folder: Path, record: dict[str, Any]) -> None:
@@ -250,8 +323,8 @@ def open_state(folder: Path, record: dict[str, Any]) -> None:
     What a run with another record (other settings, data, base or versions) left there is removed, and so is a state
     that was cut off while it was written.
     """
-    if folder.exists() and not can_resume(folder, record):
-        log.info(f"the unfinished training in {folder} had other settings or data: beginning anew")
+    if (folder / "run.json").is_file() and (changed := changes(read_json(folder / "run.json"), record)):
+        log.info(f"beginning anew: since the unfinished training in {folder} there changed {'; '.join(changed)}")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "run.json", json.dumps(record, indent=1, ensure_ascii=False))

@@ -67,7 +67,7 @@ def test_model_with_our_scan_equals_the_librarys(tmp_path, tokenizer, library):
     ids = torch.randint(0, len(tokenizer), (2, 50), generator=torch.Generator().manual_seed(0))
     model = AutoModelForCausalLM.from_pretrained(base)
     theirs = model(input_ids=ids, labels=ids)
-    mamba.prepare()
+    mamba.prepare("mamba")
     assert modeling_mamba.mamba_selective_scan is mamba.selective_scan
     ours = model(input_ids=ids, labels=ids)
     torch.testing.assert_close(ours.logits, theirs.logits, rtol=1e-4, atol=1e-5)
@@ -94,7 +94,7 @@ def lora_gradients(base, targets):
 
 def test_every_target_trains_beside_a_fused_kernel(tmp_path, tokenizer, library, monkeypatch):
     base = make_base(tmp_path / "base", tokenizer)
-    targets = mamba.target_modules("mamba", "auto")
+    targets = mamba.target_modules(AutoModelForCausalLM.from_pretrained(base), "auto")
     modeling_mamba.mamba_inner_fn = fused_kernel_stand_in
     gradients = lora_gradients(base, targets)
     assert len(gradients) == 2 * len(targets)
@@ -102,18 +102,20 @@ def test_every_target_trains_beside_a_fused_kernel(tmp_path, tokenizer, library,
 
     # Without our change the kernel takes the gradient from x_proj and out_proj: the test above can fail.
     modeling_mamba.mamba_inner_fn = fused_kernel_stand_in
-    monkeypatch.setattr(mamba, "prepare", lambda: "")
+    monkeypatch.setattr(mamba, "prepare", lambda model_type: [])
     bypassed = lora_gradients(base, targets)
     lost = {n.split(".lora_B")[0].rpartition(".")[2] for n, g in bypassed.items() if g is None or not g.any()}
     assert lost == {"x_proj", "out_proj"}
 
 
 def test_targets_that_cannot_train_are_refused(tmp_path, tokenizer):
+    model = AutoModelForCausalLM.from_pretrained(make_base(tmp_path / "base", tokenizer))
     for name in ("dt_proj", "conv1d", "mixer.dt_proj"):
         with pytest.raises(RequestError, match=name):
-            mamba.target_modules("mamba", ["in_proj", name])
-    assert mamba.target_modules("mamba", ["x_proj"]) == ["x_proj"]
-    assert mamba.target_modules("llama", "auto") is None
+            mamba.target_modules(model, ["in_proj", name])
+    assert mamba.target_modules(model, ["x_proj"]) == ["x_proj"]
+    model.config.model_type = "llama"
+    assert mamba.target_modules(model, "auto") is None
 
 
 def test_pefts_refusal_is_lifted_only_for_out_proj_and_only_inside(tmp_path, tokenizer):

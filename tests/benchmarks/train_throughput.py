@@ -119,7 +119,8 @@ def train_like_stage_1(model: torch.nn.Module, ids: torch.Tensor, all_logits: bo
     from dem.config import Config, DataConfig, LoraConfig, TrainingConfig
 
     common.start_log(None)
-    common.log.info(mamba.prepare())
+    for line in mamba.prepare("mamba"):
+        common.log.info(line)
     if all_logits:
         training.use_chunked_loss = lambda model: "loss: with all logits at once, for comparison"
     config = Config(

@@ -1,0 +1,174 @@
+"""Every family of models that `lora.target_modules: auto` knows, with random weights, through all three stages."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_workplace
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from dem import common, mamba
+from dem.chunked_loss import use_chunked_loss
+from dem.common import Precision
+from dem.errors import RequestError
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 4}
+ATTENTION = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
+MAMBA_2 = {"mamba_d_state": 8, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_n_groups": 1, "mamba_chunk_size": 16}
+FAMILIES = {
+    "mamba": {"state_size": 4},
+    "falcon_mamba": {"state_size": 4},
+    "mamba2": {"state_size": 8, "num_heads": 4, "head_dim": 16, "n_groups": 1, "chunk_size": 16},
+    "jamba": {
+        **ATTENTION,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "expert_layer_period": 2,
+        "expert_layer_offset": 1,
+        "num_experts": 2,
+        "num_experts_per_tok": 1,
+        "mamba_d_state": 4,
+    },
+    "zamba2": {
+        **ATTENTION,
+        "tie_word_embeddings": True,  # or its transformer blocks are not tied either
+        "num_key_value_heads": 4,
+        "num_hidden_layers": 6,
+        "layers_block_type": ["mamba", "hybrid", "hybrid", "mamba", "hybrid", "hybrid"],
+        "num_mem_blocks": 2,
+        "mamba_d_state": 8,
+        "n_mamba_heads": 4,
+        "mamba_ngroups": 1,
+        "chunk_size": 16,
+        "adapter_rank": 4,
+        "use_shared_attention_adapter": True,
+    },
+    "bamba": {**ATTENTION, **MAMBA_2, "attn_layer_indices": [1, 3]},
+    "granitemoehybrid": {
+        **ATTENTION,
+        **MAMBA_2,
+        "layer_types": ["mamba", "attention", "mamba", "attention"],
+        "shared_intermediate_size": 48,
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+        "logits_scaling": 4.0,
+    },
+    "falcon_h1": {**ATTENTION, **MAMBA_2, "mamba_d_ssm": 64, "lm_head_multiplier": 0.5},
+    "nemotron_h": {
+        **ATTENTION,
+        "layers_block_type": ["mamba", "attention", "mlp", "moe"],
+        "mamba_num_heads": 4,
+        "mamba_head_dim": 16,
+        "ssm_state_size": 8,
+        "n_groups": 1,
+        "chunk_size": 16,
+        "n_routed_experts": 2,
+        "num_experts_per_tok": 1,
+        "moe_intermediate_size": 16,
+        "moe_shared_expert_intermediate_size": 16,
+    },
+}
+
+
+def random_model(model_type, tokenizer):
+    torch.manual_seed(0)
+    ids = {name: getattr(tokenizer, name) for name in ("eos_token_id", "pad_token_id", "bos_token_id")}
+    settings = {**SIZES, **ids, "tie_word_embeddings": False, **FAMILIES[model_type]}
+    config = AutoConfig.for_model(model_type, **settings, vocab_size=len(tokenizer))
+    return AutoModelForCausalLM.from_config(config)
+
+
+@pytest.fixture(params=FAMILIES)
+def place(request, tmp_path, tokenizer):
+    place = make_workplace(tmp_path, tokenizer)
+    (place.base / "model.safetensors").unlink()
+    random_model(request.param, tokenizer).save_pretrained(place.base)
+    place.model_type = request.param
+    return place
+
+
+def test_all_three_stages(place):
+    for domain in ("web", "social"):
+        assert place.train(domain) == 0
+        assert place.diff(domain) == 0
+    log = place.layout.train_log("web").read_text(encoding="utf-8")
+    family = mamba.FAMILIES[place.model_type]
+    listed = {line.split()[2] for line in log.splitlines() if re.search(r" \d+/\d+ \(\d+%\) ", line)}
+    assert listed == set(family.targets)  # every target is in the tiny model, and in the table
+    assert f"{family.fused}: off" in log and "loss: in chunks" in log
+
+    adapter = torch.load(place.layout.adapter("web") / "adapter_model.bin", weights_only=True)
+    assert {n.split(".lora_")[0].rpartition(".")[2] for n in adapter} == set(family.targets)
+    assert all(t.any() and t.dtype == torch.float32 for t in adapter.values())
+
+    assert place.merge() == 0
+    base, merged = (load_file(f / "model.safetensors") for f in (place.base, place.layout.merged_model))
+    assert base.keys() == merged.keys()
+    expected = dict(base)
+    for domain in ("web", "social"):
+        vector = np.load(place.layout.diff_vector(domain))
+        for p in json.loads(place.layout.diff_index(domain).read_text())["parameters"]:
+            piece = vector[p["offset"] : p["offset"] + int(np.prod(p["shape"]))].reshape(p["shape"])
+            expected[p["name"]] = expected[p["name"]] + 0.5 * torch.from_numpy(piece)
+    for name, tensor in merged.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-7)
+    assert sum(not torch.equal(merged[n], base[n]) for n in base) >= len(family.targets)
+    assert_merged_equals_adapters_together(place)
+
+
+def assert_merged_equals_adapters_together(place):
+    """The written model answers like the base with both adapters on it, each at half its weight."""
+    ids = torch.randint(3, 500, (2, 40), generator=torch.Generator().manual_seed(0))
+    merged = AutoModelForCausalLM.from_pretrained(place.layout.merged_model).eval()
+    model = AutoModelForCausalLM.from_pretrained(place.base).eval()
+    with mamba.out_proj_allowed(), torch.no_grad():
+        alone = model(ids).logits
+        model = PeftModel.from_pretrained(model, place.layout.adapter("web"), adapter_name="web")
+        model.load_adapter(place.layout.adapter("social"), adapter_name="social")
+        for module in model.modules():
+            if isinstance(module, LoraLayer):
+                module.scaling = {name: 0.5 * scale for name, scale in module.scaling.items()}
+        model.base_model.set_adapter(["web", "social"])
+        together, written = model(ids).logits, merged(ids).logits
+    torch.testing.assert_close(written, together, rtol=1e-3, atol=2e-4)
+    assert (written - alone).abs().max() > 20 * (written - together).abs().max()
+
+
+def test_half_precision_keeps_what_is_sensitive(place, monkeypatch):
+    """bf16 with autocast, as on a GPU: A_log, D, norms and the adapter stay float32, and everything learns."""
+    monkeypatch.setattr(common, "choose_precision", lambda _: Precision("bf16", torch.bfloat16, "for the test"))
+    seen = {}
+    load = common.load_model
+
+    def remember(*args, **kwargs):
+        model = load(*args, **kwargs)
+        seen.update({name: p.dtype for name, p in model.named_parameters()})
+        return model
+
+    monkeypatch.setattr(common, "load_model", remember)
+    assert place.train("web") == 0
+    kept = {n for n, dtype in seen.items() if dtype == torch.float32}
+    assert kept == {n for n in seen if n.endswith((".A_log", ".D")) or "norm" in n}
+    assert any(n.endswith(".A_log") for n in kept) and any("norm" in n for n in kept) and len(kept) < len(seen)
+    adapter = torch.load(place.layout.adapter("web") / "adapter_model.bin", weights_only=True)
+    assert {t.dtype for t in adapter.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("model_type", ["falcon_h1", "granitemoehybrid"])
+def test_chunked_loss_knows_the_factor_on_the_logits(model_type, tokenizer):
+    model = random_model(model_type, tokenizer)
+    ids = torch.randint(3, 500, (2, 40), generator=torch.Generator().manual_seed(0))
+    plain = model(input_ids=ids, labels=ids).loss
+    assert "in chunks" in use_chunked_loss(model)
+    torch.testing.assert_close(model(input_ids=ids, labels=ids).loss, plain, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("model_type", ["mamba2", "zamba2", "bamba", "granitemoehybrid", "falcon_h1", "nemotron_h"])
+def test_conv1d_is_refused(model_type, tokenizer):
+    with pytest.raises(RequestError, match="conv1d cannot train"):
+        mamba.target_modules(random_model(model_type, tokenizer), ["in_proj", "conv1d"])
