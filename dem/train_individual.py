@@ -54,6 +54,7 @@ def train(request: Request) -> None:
     tokenizer = load_tokenizer(base)
     corpus = Corpus(files, config.data)
 
+    start_log(None)  # the log of a finished training is left as it is
     data_fingerprint = files_fingerprint(files)
     record = training.run_record(config, checkpoint.fingerprint(), data_fingerprint)
     if not request.overwrite and training.is_trained(layout.adapter(domain), record):

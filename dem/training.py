@@ -323,8 +323,10 @@ def open_state(folder: Path, record: dict[str, Any]) -> None:
     What a run with another record (other settings, data, base or versions) left there is removed, and so is a state
     that was cut off while it was written.
     """
-    if (folder / "run.json").is_file() and (changed := changes(read_json(folder / "run.json"), record)):
-        log.info(f"beginning anew: since the unfinished training in {folder} there changed {'; '.join(changed)}")
+    if folder.exists() and not can_resume(folder, record):
+        before = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
+        changed = "; ".join(changes(before, record))
+        log.info(f"beginning anew: since the unfinished training in {folder} there changed {changed}")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "run.json", json.dumps(record, indent=1, ensure_ascii=False))

@@ -271,7 +271,7 @@ def test_text_that_is_not_utf8(workplace, refused):
 def test_a_refused_run_keeps_the_log_of_the_finished_one(workplace, refused):
     assert workplace.train("web") == 0
     before = workplace.layout.train_log("web").read_bytes()
-    refused(workplace.train("web", "--data.max_length", "100000"), "too little text")
+    refused(workplace.train("web", "--data.max_length", "100000", "--overwrite"), "too little text")
     assert workplace.layout.train_log("web").read_bytes() == before
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,7 +71,12 @@ def test_every_stage_writes_what_the_layout_promises_and_nothing_else(finished):
 def test_log_and_convergence_tell_the_training(finished):
     log = finished.layout.train_log("web").read_text(encoding="utf-8")
     assert "precision: fp32: no GPU here" in log and "asked for: fp16" in log
-    assert "torch " in log and "LoRA on in_proj x 2, out_proj x 2, x_proj x 2" in log
+    assert "torch " in log and "LoRA targets, chosen for its architecture" in log
+    assert (
+        re.search(r"x_proj +2 +2/2 \(100%\) +[\d,]+", log)
+        and "out_proj_allowed" in log
+        and "selective_scan_fn: dem" in log
+    )
     rows = list(csv.DictReader(finished.layout.train_summary("web", ".csv").open(encoding="utf-8")))
     assert list(rows[0]) == [
         "step", "epoch", "loss", "eval_loss", "learning_rate", "grad_norm",
@@ -171,7 +177,7 @@ def test_two_domains_train_at_the_same_time(workplace):
 def test_a_killed_run_leaves_the_old_adapter_and_goes_on_from_its_state(workplace):
     make_adapter(workplace.base, workplace.layout.adapter("web"), seed=1)
     before = (workplace.layout.adapter("web") / "adapter_model.bin").read_bytes()
-    options = ["--training.epochs", "4", "--training.save_steps", "5"]
+    options = ["--training.epochs", "4", "--training.save_steps", "5", "--overwrite"]
     command = [sys.executable, str(REPOSITORY / "dem" / "train_individual.py"), "--config", str(workplace.config)]
     command += ["--root", str(workplace.root), "--domain", "web", *options]
     environment = {**os.environ, "HF_HOME": str(workplace.root.parent / "hf"), "OMP_NUM_THREADS": "1"}

@@ -1,6 +1,7 @@
 """Stage 1 under the conditions that spoil a training."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -16,8 +17,9 @@ from test_mamba import LIBRARY_SCAN, fused_kernel_stand_in
 from transformers import AutoModelForCausalLM
 from transformers.models.mamba import modeling_mamba
 
-from dem import chunked_loss, mamba, training_checks
+from dem import chunked_loss, convergence, mamba, training_checks
 from dem.chunked_loss import summed_loss, use_chunked_loss
+from dem.errors import WorkError
 
 SCRIPT = Path(__file__).resolve().parent.parent / "dem" / "train_individual.py"
 
@@ -88,7 +90,7 @@ def test_what_does_not_fit_goes_in_parts_with_the_same_result(workplace, monkeyp
         return step(self, model, inputs, *rest)
 
     monkeypatch.setattr(training_checks.FiniteTrainer, "training_step", small_memory)
-    assert workplace.train("web", *options) == 0
+    assert workplace.train("web", *options, "--overwrite") == 0
     assert "4 blocks at once do not fit" in log_of(workplace) and "2 blocks at once do not fit" in log_of(workplace)
     for name, tensor in adapter_of(workplace).items():
         torch.testing.assert_close(tensor, whole[name], rtol=1e-3, atol=2e-5)
@@ -96,13 +98,13 @@ def test_what_does_not_fit_goes_in_parts_with_the_same_result(workplace, monkeyp
     monkeypatch.setattr(
         training_checks.FiniteTrainer, "training_step", lambda *a: (_ for _ in ()).throw(torch.OutOfMemoryError())
     )
-    assert workplace.train("web", *options) == 1
+    assert workplace.train("web", *options, "--overwrite") == 1
 
 
 def test_a_bypassed_adapter_stops_the_run_by_name(workplace, monkeypatch, capsys):
     monkeypatch.setattr(modeling_mamba, "mamba_inner_fn", fused_kernel_stand_in)
     monkeypatch.setattr(modeling_mamba, "mamba_selective_scan", LIBRARY_SCAN)
-    monkeypatch.setattr(mamba, "prepare", lambda: "unprepared")
+    monkeypatch.setattr(mamba, "prepare", lambda model_type: [])
     assert workplace.train("web") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "4 of 6 modules gets no gradient" in error and "layers.0.mixer.x_proj" in error and "out_proj" in error
@@ -143,13 +145,76 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(workplace, number):
     resumed, table = adapter_of(workplace), workplace.layout.train_summary("web", ".csv").read_text()
     assert not state.exists()
 
-    unbroken = subprocess.run(command, env=environment, capture_output=True, text=True)
+    unbroken = subprocess.run([*command, "--overwrite"], env=environment, capture_output=True, text=True)
     assert unbroken.returncode == 0 and "going on from" not in unbroken.stderr
     expected = adapter_of(workplace)
     assert resumed.keys() == expected.keys()
     assert all(torch.equal(resumed[n], expected[n]) for n in expected)
     unbroken_table = workplace.layout.train_summary("web", ".csv").read_text()
     assert logged_steps(table) == logged_steps(unbroken_table)  # the first part's rows are kept, none is double
+
+
+def test_a_finished_domain_is_trained_again_only_if_told(workplace, capsys):
+    assert workplace.train("web") == 0
+    adapter, log = adapter_of(workplace), log_of(workplace)
+    capsys.readouterr()
+    assert workplace.train("web", "--training.logging_steps", "3") == 0  # which changes nothing of the adapter
+    assert "already trained" in capsys.readouterr().err and log_of(workplace) == log
+    assert workplace.train("web", "--training.learning_rate", "1e-3", "--lora.r", "2") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "training.learning_rate 0.01 -> 0.001; lora.r 4 -> 2; --overwrite trains it again" in error
+    assert all(torch.equal(t, adapter[n]) for n, t in adapter_of(workplace).items())
+
+    assert workplace.train("web", "--training.learning_rate", "1e-3", "--overwrite") == 0
+    assert not all(torch.equal(t, adapter[n]) for n, t in adapter_of(workplace).items())
+    (workplace.layout.adapter("web") / "dem_run.json").unlink()
+    assert workplace.train("web") == 2
+    assert "an adapter from elsewhere" in capsys.readouterr().err
+
+
+def test_an_unfinished_training_with_other_settings_begins_anew_and_says_what_changed(workplace, monkeypatch, capsys):
+    stop_at(monkeypatch, step=3)
+    assert workplace.train("web", "--training.save_steps", "2") == 1
+    assert list(workplace.layout.training_state("web").glob("checkpoint-*/complete"))
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert workplace.train("web", "--training.learning_rate", "1e-3") == 0
+    messages = capsys.readouterr().err
+    assert "beginning anew" in messages and "training.learning_rate 0.01 -> 0.001" in messages
+    assert "going on from" not in messages
+
+
+def test_time_before_an_interruption_counts(workplace, monkeypatch):
+    """The clock runs a thousand times as fast here: what the first part took cannot be lost in rounding."""
+    now = time.monotonic
+    monkeypatch.setattr(convergence.time, "monotonic", lambda: 1000 * now())
+    with monkeypatch.context() as first:
+        stop_at(first, step=3)
+        assert workplace.train("web", "--training.save_steps", "2") == 1
+    first_part = seconds_of_rows(workplace)
+    assert workplace.train("web", "--training.save_steps", "2") == 0
+    seconds = seconds_of_rows(workplace)
+    assert seconds == sorted(seconds) and seconds[: len(first_part) - 1] == first_part[:-1]
+    record = json.loads((workplace.layout.adapter("web") / "dem_run.json").read_text())
+    assert record["seconds"] >= seconds[-1] > max(first_part[:-1])
+
+
+def stop_at(monkeypatch, step):
+    """Let the training fail after so many steps, as if the machine had."""
+    train = training_checks.FiniteTrainer.training_step
+    steps = iter(range(step))
+
+    def fail(self, *arguments):
+        if next(steps, None) is None:
+            raise WorkError("the power is gone")
+        return train(self, *arguments)
+
+    monkeypatch.setattr(training_checks.FiniteTrainer, "training_step", fail)
+
+
+def seconds_of_rows(place) -> list[float]:
+    table = place.layout.train_summary("web", ".csv").read_text()
+    return [float(row["elapsed_seconds"]) for row in csv.DictReader(table.splitlines())]
 
 
 def logged_steps(table: str) -> list[tuple[str, str]]:
