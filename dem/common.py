@@ -115,10 +115,11 @@ SENSITIVE_TO_ROUNDING = (r"\.A_log$", r"\.D$", "norm")
 """Parameters, as patterns of their names, that a training in half precision keeps in float32."""
 
 
-def load_model(folder: Path, dtype: torch.dtype | str, *, to_train: bool = False) -> PreTrainedModel:
+def load_model(folder: Path, dtype: torch.dtype | str, *, hub_kernels: bool, to_train: bool = False) -> PreTrainedModel:
     """The causal language model in `folder`, in `dtype` ("auto": its own), on the GPU if there is one, to evaluate.
 
-    `to_train` keeps A_log, D and the norms in float32; the forward pass then needs autocast, which Trainer sets.
+    `hub_kernels` takes a Mamba's kernels from the Hugging Face hub. `to_train` keeps A_log, D and the norms in float32;
+    the forward pass then needs autocast, which Trainer sets.
 
     Raises:
         RequestError: a weight is missing or cannot be read.
@@ -133,7 +134,7 @@ def load_model(folder: Path, dtype: torch.dtype | str, *, to_train: bool = False
         raise RequestError(f"the model in {folder} cannot be loaded: {reason}") from None
     if missing := sorted(report["missing_keys"]):
         raise RequestError(f"the model in {folder} lacks {len(missing)} of its weights, such as {missing[0]}")
-    for kernel in mamba.prepare(model.config.model_type):
+    for kernel in mamba.prepare(model.config.model_type, hub_kernels):
         if to_train:  # once is enough; stage 3 loads several models
             log.info(kernel)
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()

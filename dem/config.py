@@ -153,6 +153,8 @@ class Config:
     """Folder of the base model (transformers format) or its name on the Hugging Face hub."""
     domains: list[str] = field(default_factory=lambda: list(_plan_weights()))
     """Names of the domains; parquet_ready/<domain>.parquet holds the text of each."""
+    hub_kernels: bool = False
+    """Fetch a Mamba's CUDA kernels from the Hugging Face hub (kernels-community), which runs code from there."""
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)

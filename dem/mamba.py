@@ -7,10 +7,11 @@ Shapes use b: batch, l: length in tokens, d: inner width, n: state size. The rec
 """
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from inspect import signature
 from types import ModuleType
 
 import torch
@@ -79,21 +80,27 @@ def target_modules(model: PreTrainedModel, chosen: str | list[str]) -> list[str]
     return list(chosen)
 
 
-def prepare(model_type: str) -> list[str]:
+def prepare(model_type: str, hub_kernels: bool = False) -> list[str]:
     """Make transformers' models of this type fit for LoRA in this process; safe to call again.
 
     The fused kernel takes the raw weights of out_proj (and x_proj) past any LoRA around them. Without it the mixer
-    calls both as modules, still with the kernels for the convolution and the scan where they are installed. Where a
-    Mamba-1 has no scan kernel, `selective_scan` replaces the loop whose backward is quadratic in length.
+    calls both as modules, still with the kernels for the convolution and the scan where they are installed, or come
+    from the hub. Where a Mamba-1 has no scan kernel, `selective_scan` replaces the loop whose backward is quadratic in
+    length.
 
     Returns:
         Where each kernel comes from, for the log; nothing for a model that has none.
+
+    Raises:
+        RequestError: `hub_kernels` are wanted and cannot be had.
     """
     if model_type not in FAMILIES:
         return []
-    code, fused = _modeling(model_type), FAMILIES[model_type].fused
-    setattr(code, fused, _no_fused_kernel)
-    lines = [f"{fused}: off, because it would pass LoRA on out_proj by"]
+    code = _modeling(model_type)
+    remove_fused_kernel(model_type)
+    lines = [f"{FAMILIES[model_type].fused}: off, because it would pass LoRA on out_proj by"]
+    if hub_kernels:
+        return [*lines, *_take_hub_kernels(code)]
     if hasattr(code, "mamba_selective_scan"):
         if _scan_kernel_works():
             lines.append(f"selective_scan_fn: the CUDA kernel of mamba_ssm {version('mamba_ssm')}")
@@ -105,12 +112,13 @@ def prepare(model_type: str) -> list[str]:
     return [*lines, f"causal_conv1d_fn: {_origin('causal_conv1d')}"]
 
 
+def remove_fused_kernel(model_type: str) -> None:
+    """Make the mixers of this type go the way of the separate steps, on which out_proj is called as a module."""
+    setattr(_modeling(model_type), FAMILIES[model_type].fused, lambda *args, **kwargs: None)
+
+
 def _modeling(model_type: str) -> ModuleType:
     return importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}")
-
-
-def _no_fused_kernel(*args, **kwargs) -> None:
-    """Returns None, on which the mixer goes the way of the separate steps."""
 
 
 def _scan_kernel_works() -> bool:
@@ -120,6 +128,43 @@ def _scan_kernel_works() -> bool:
     except ImportError:
         return False
     return torch.cuda.is_available()
+
+
+HUB_KERNELS = {
+    "mamba_selective_scan": ("kernels-community/mamba-ssm", "selective_scan_fn"),
+    "mamba2_chunk_scan": ("kernels-community/mamba-ssm", "mamba_chunk_scan_combined"),
+    "causal_conv1d_fn": ("kernels-community/causal-conv1d", "causal_conv1d_fn"),
+}
+"""Repository and name of a kernel on the hub, by transformers' name for what it replaces."""
+
+
+def _take_hub_kernels(code: ModuleType) -> list[str]:
+    """Put the hub's kernels into a model's code; a line for the log for each."""
+    if not torch.cuda.is_available():
+        raise RequestError("hub_kernels: there is no GPU here for them; leave it false")
+    lines = []
+    for name, (repository, kernel_name) in HUB_KERNELS.items():
+        if hasattr(code, name):
+            try:
+                kernel = getattr(importlib.import_module("kernels").get_kernel(repository), kernel_name)
+            except ImportError:
+                raise RequestError("hub_kernels: the package is not installed: pip install kernels") from None
+            except Exception as error:  # no network, no build for this torch and CUDA: each fails in its own way
+                reason = (str(error) or repr(error)).splitlines()[0]
+                raise RequestError(f"hub_kernels: {kernel_name} cannot be had from {repository}: {reason}") from None
+            setattr(code, name, _with_its_own_arguments(kernel))
+            lines.append(f"{kernel_name}: {repository} on the Hugging Face hub")
+    return lines
+
+
+def _with_its_own_arguments(kernel: Callable) -> Callable:
+    """The kernel, without those of transformers' keyword arguments that only its PyTorch code takes."""
+    known = set(signature(kernel).parameters)
+
+    def call(*args, **kwargs):
+        return kernel(*args, **{name: value for name, value in kwargs.items() if name in known})
+
+    return call
 
 
 def _origin(package: str) -> str:
@@ -147,7 +192,7 @@ def how_to_load(model: PeftModel) -> str:
 
 @contextmanager
 def out_proj_allowed() -> Iterator[None]:
-    """Lift PEFT's refusal of LoRA on out_proj for the models whose cause for it `prepare` removes.
+    """Lift PEFT's refusal of LoRA on out_proj for the models from which the cause can be removed.
 
     PEFT refuses when training and when loading. conv1d stays refused.
     """
@@ -156,7 +201,7 @@ def out_proj_allowed() -> Iterator[None]:
     def refuse_others(peft_config, model, target_name):
         model_type = getattr(model.config, "model_type", None)
         if target_name == "out_proj" and model_type in FAMILIES:
-            prepare(model_type)
+            remove_fused_kernel(model_type)
         else:
             refuse(peft_config, model, target_name)
 

@@ -118,7 +118,15 @@ def evaluate(request: Request, base: Path, adapters: dict[str, Path], corpora: d
         )
     max_new_tokens = config.evaluation.max_new_tokens
     results = compare(
-        base, adapters, layout.merged_model, tokenizer, test_ids, prompts, config.data.max_length, max_new_tokens
+        base,
+        adapters,
+        layout.merged_model,
+        tokenizer,
+        test_ids,
+        prompts,
+        max_length=config.data.max_length,
+        max_new_tokens=max_new_tokens,
+        hub_kernels=config.hub_kernels,
     )
     write_text(layout.metric_summary, metric_table(results))
     write_text(layout.prompt_comparison, prompt_comparison(prompts, results, max_new_tokens))

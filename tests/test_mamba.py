@@ -1,3 +1,6 @@
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 from conftest import make_base
@@ -102,7 +105,7 @@ def test_every_target_trains_beside_a_fused_kernel(tmp_path, tokenizer, library,
 
     # Without our change the kernel takes the gradient from x_proj and out_proj: the test above can fail.
     modeling_mamba.mamba_inner_fn = fused_kernel_stand_in
-    monkeypatch.setattr(mamba, "prepare", lambda model_type: [])
+    monkeypatch.setattr(mamba, "remove_fused_kernel", lambda model_type: None)
     bypassed = lora_gradients(base, targets)
     lost = {n.split(".lora_B")[0].rpartition(".")[2] for n, g in bypassed.items() if g is None or not g.any()}
     assert lost == {"x_proj", "out_proj"}
@@ -130,3 +133,30 @@ def test_pefts_refusal_is_lifted_only_for_out_proj_and_only_inside(tmp_path, tok
         PeftModel.from_pretrained(base, tmp_path / "adapter").unload()
     with mamba.out_proj_allowed(), pytest.raises(ValueError, match="conv1d"):
         get_peft_model(base, LoraConfig(target_modules=["conv1d"], task_type="CAUSAL_LM"))
+
+
+def test_hub_kernels_are_used_when_asked_for(tmp_path, tokenizer, library, monkeypatch):
+    called = []
+
+    def selective_scan_fn(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False):
+        called.append("selective_scan_fn")
+        return LIBRARY_SCAN(u, delta, A, B, C, D=D, z=z, delta_bias=delta_bias, delta_softplus=delta_softplus)
+
+    convolution = modeling_mamba.causal_conv1d_fn
+    monkeypatch.setattr(modeling_mamba, "causal_conv1d_fn", convolution)
+    hub = {
+        "kernels-community/mamba-ssm": SimpleNamespace(selective_scan_fn=selective_scan_fn),
+        "kernels-community/causal-conv1d": SimpleNamespace(causal_conv1d_fn=convolution),
+    }
+    with pytest.raises(RequestError, match="no GPU here"):
+        mamba.prepare("mamba", hub_kernels=True)
+    with monkeypatch.context() as machine:
+        machine.setattr(torch.cuda, "is_available", lambda: True)
+        machine.setitem(sys.modules, "kernels", None)
+        with pytest.raises(RequestError, match="pip install kernels"):
+            mamba.prepare("mamba", hub_kernels=True)
+        machine.setitem(sys.modules, "kernels", SimpleNamespace(get_kernel=hub.__getitem__))
+        lines = mamba.prepare("mamba", hub_kernels=True)
+    assert "selective_scan_fn: kernels-community/mamba-ssm on the Hugging Face hub" in lines and len(lines) == 3
+    gradients = lora_gradients(make_base(tmp_path / "base", tokenizer), ["x_proj", "out_proj"])
+    assert called and all(g.any() for g in gradients.values())

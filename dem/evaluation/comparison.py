@@ -27,6 +27,7 @@ def compare(
     prompts: list[Prompt],
     max_length: int,
     max_new_tokens: int,
+    hub_kernels: bool,
 ) -> list[ModelResult]:
     """Measure every model: the base is loaded once and each adapter put on it, the merged model is the one on disk.
 
@@ -40,7 +41,7 @@ def compare(
     log.info(f"evaluation: {models} models x ({tokens:,} test tokens and {len(prompts)} prompts)")
     results = []
     with progress_bar(models * (tokens + len(prompts) * max_new_tokens), "evaluation", " tokens") as bar:
-        for name, model in _models(base, adapters, merged):
+        for name, model in _models(base, adapters, merged, hub_kernels):
             result = ModelResult(name)
             for domain, documents in test_ids.items():
                 result.scores[domain] = score(model, documents, max_length, bar.update)
@@ -55,15 +56,16 @@ def compare(
     return results
 
 
-def _models(base: Path, adapters: dict[str, Path], merged: Path) -> Iterator[tuple[str, torch.nn.Module]]:
+def _models(
+    base: Path, adapters: dict[str, Path], merged: Path, hub_kernels: bool
+) -> Iterator[tuple[str, torch.nn.Module]]:
     """Name and model, one at a time: the base has left memory when the merged model is loaded."""
-    yield from _base_and_domains(base, adapters)
+    yield from _base_and_domains(load_model(base, _dtype(), hub_kernels=hub_kernels), adapters)
     gc.collect()  # PEFT's layers refer to each other in circles
-    yield "merged", load_model(merged, _dtype())
+    yield "merged", load_model(merged, _dtype(), hub_kernels=hub_kernels)
 
 
-def _base_and_domains(base: Path, adapters: dict[str, Path]) -> Iterator[tuple[str, torch.nn.Module]]:
-    model = load_model(base, _dtype())
+def _base_and_domains(model: PreTrainedModel, adapters: dict[str, Path]) -> Iterator[tuple[str, torch.nn.Module]]:
     yield "base", model
     for domain, folder in adapters.items():
         with _adapter_on(model, folder) as adapted:
