@@ -78,6 +78,24 @@ def test_a_batch_of_four_is_the_mean_of_four_of_one():
     assert together[1] == sum(count for _, count in alone) == 24
 
 
+def test_padding_on_the_right_changes_no_loss(tmp_path, tokenizer):
+    """Four texts of different lengths, padded and labelled -100, against each alone: loss and gradients."""
+    model = AutoModelForCausalLM.from_pretrained(make_base(tmp_path / "base", tokenizer)).train()
+    mamba.prepare("mamba")
+    use_chunked_loss(model)
+    texts = [torch.randint(3, 500, (n,), generator=torch.Generator().manual_seed(n)) for n in (40, 33, 17, 5)]
+    ids = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=tokenizer.pad_token_id)
+    labels = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=-100)
+    parameters = list(model.parameters())
+    together = model(input_ids=ids, labels=labels).loss
+    gradients = torch.autograd.grad(together, parameters)
+    targets = sum(len(text) - 1 for text in texts)
+    alone = sum(model(input_ids=t[None], labels=t[None], num_items_in_batch=targets).loss for t in texts)
+    torch.testing.assert_close(together, alone, rtol=1e-6, atol=0)
+    for one, other in zip(gradients, torch.autograd.grad(alone, parameters), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
 def test_what_does_not_fit_goes_in_parts_with_the_same_result(workplace, monkeypatch):
     options = ("--training.epochs", "0.2", "--training.learning_rate", "1e-3")
     assert workplace.train("web", *options) == 0
