@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_workplace
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -172,3 +172,31 @@ def test_chunked_loss_knows_the_factor_on_the_logits(model_type, tokenizer):
 def test_conv1d_is_refused(model_type, tokenizer):
     with pytest.raises(RequestError, match="conv1d cannot train"):
         mamba.target_modules(random_model(model_type, tokenizer), ["in_proj", "conv1d"])
+
+
+@pytest.mark.parametrize("model_type", sorted(set(FAMILIES) - {"jamba"}))  # whose mixer calls no fused kernel
+def test_no_fused_kernel_passes_the_adapters_by(model_type, tokenizer, monkeypatch):
+    code, fused = mamba._modeling(model_type), mamba.FAMILIES[model_type].fused
+    monkeypatch.setattr(code, fused, bypass)
+    assert "out_proj" not in without_gradient(random_model(model_type, tokenizer))
+
+    monkeypatch.setattr(code, fused, bypass)  # and without our change it does
+    monkeypatch.setattr(mamba, "remove_fused_kernel", lambda model_type: None)
+    assert "out_proj" in without_gradient(random_model(model_type, tokenizer))
+
+
+def bypass(projected, *weights, outproj_weight=None, **others):
+    """Reads the raw weight of out_proj, as the CUDA kernels do; what it computes does not matter."""
+    if outproj_weight is None:  # Mamba-1's kernel: channels before time, and every weight by position
+        projected, outproj_weight = projected.transpose(1, 2), weights[4]
+    return projected[..., : outproj_weight.shape[1]] @ outproj_weight.t()
+
+
+def without_gradient(model) -> set[str]:
+    """The targets whose adapters got no gradient."""
+    with mamba.out_proj_allowed():
+        model = get_peft_model(model, LoraConfig(r=2, target_modules=["in_proj", "out_proj"], task_type="CAUSAL_LM"))
+    ids = torch.randint(3, 500, (2, 20), generator=torch.Generator().manual_seed(0))
+    model.train()(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    factors = {n: p.grad for n, p in model.named_parameters() if "lora_B" in n}
+    return {n.split(".lora_B")[0].rpartition(".")[2] for n, g in factors.items() if g is None or not g.any()}
