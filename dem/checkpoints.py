@@ -160,10 +160,6 @@ class Checkpoint:
         shard, tensor = self._places[name]
         return shard.read(tensor)
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """All tensors by name, mapped from their files."""
-        return {name: self.read(name) for name in self._places}
-
     def parameters(self) -> int:
         """Number of elements of all tensors together."""
         return sum(tensor.size for _, tensor in self._places.values())
