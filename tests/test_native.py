@@ -22,17 +22,19 @@ from dem.errors import RequestError
 VOCABULARY = 600  # of the tests' tokenizer; padded to a multiple of 16 it is 608
 
 UNUSUAL = {
-    "Mamba1": {"d_state": 5, "d_conv": 3, "expand": 3, "dt_rank": 7, "bias": True, "conv_bias": False},
+    "Mamba1": {"d_state": 5, "d_conv": 3, "expand": 3, "dt_rank": 7, "bias": True, "conv_bias": False, "dt_min": 0.01},
     "Mamba2": {
         "d_state": 6,
         "d_conv": 3,
         "expand": 3,
         "headdim": 8,
+        "d_ssm": 96,  # all of expand * d_model, said aloud
         "ngroups": 2,
         "chunk_size": 4,
         "dt_limit": [0.01, 0.6],
         "bias": True,
         "conv_bias": False,
+        "use_mem_eff_path": False,
     },
 }
 
@@ -242,6 +244,8 @@ def test_what_a_config_leaves_out_is_as_in_mamba_ssm(tmp_path, layer):
         assert converted.chunk_size == 256 and list(converted.time_step_limit) == [0, math.inf]
     else:
         assert (converted.state_size, converted.time_step_rank) == (16, 2)
+    (tmp_path / "config.json").write_text(json.dumps({**config, "residual_in_fp32": False}))
+    assert common.model_config(tmp_path).residual_in_fp32 is False
 
 
 @pytest.fixture
