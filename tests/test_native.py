@@ -65,6 +65,7 @@ def native_settings(config: dict) -> dict:
         settings = {"d_state": 16, "d_conv": 4, "expand": 2, "dt_rank": math.ceil(config["d_model"] / 16)}
     else:
         settings = {"d_state": 128, "d_conv": 4, "expand": 2, "headdim": 64, "ngroups": 1, "dt_limit": [0, math.inf]}
+        settings["chunk_size"] = 256
     return {**settings, "bias": False, "conv_bias": True, **given}
 
 
@@ -133,7 +134,12 @@ def make_twin(folder: Path, native: dict, config: dict, tokenizer) -> Path:
     if config["ssm_cfg"].get("layer") == "Mamba2":
         heads = s["expand"] * config["d_model"] // s["headdim"]
         twin_config = Mamba2Config(
-            num_heads=heads, head_dim=s["headdim"], n_groups=s["ngroups"], time_step_limit=s["dt_limit"], **common
+            num_heads=heads,
+            head_dim=s["headdim"],
+            n_groups=s["ngroups"],
+            time_step_limit=s["dt_limit"],
+            chunk_size=s["chunk_size"],
+            **common,
         )
     else:
         twin_config = MambaConfig(time_step_rank=s["dt_rank"], **common)
@@ -272,10 +278,12 @@ def outputs_of(place) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("tied", "dtype"), [(True, torch.bfloat16), (False, torch.float32)], ids=["tied-bf16", "untied-fp32"]
+    ("layer", "tied", "dtype"),
+    [("Mamba1", True, torch.bfloat16), ("Mamba1", False, torch.float32), ("Mamba2", True, torch.float32)],
+    ids=["tied-bf16", "untied-fp32", "Mamba2"],
 )
-def test_all_stages_give_what_they_give_for_transformers_checkpoint(place, tokenizer, tied, dtype):
-    config = native_config("Mamba1", UNUSUAL["Mamba1"], tied)
+def test_all_stages_give_what_they_give_for_transformers_checkpoint(place, tokenizer, layer, tied, dtype):
+    config = native_config(layer, UNUSUAL[layer], tied)
     weights = make_native(place.base, config, dtype)
     native = outputs_of(place)
     files = {p.name for p in place.layout.merged_model.iterdir()}
@@ -302,6 +310,15 @@ def test_all_stages_give_what_they_give_for_transformers_checkpoint(place, token
     assert files == {p.name for p in place.layout.merged_model.iterdir()} - {"generation_config.json"}
     theirs = json.loads((place.layout.merged_model / "config.json").read_text())
     assert written == theirs
+
+
+def test_what_mamba_ssm_saves_in_float32_is_trained_on_in_float32(tmp_path):
+    weights = make_native(tmp_path, native_config("Mamba1", {}), torch.bfloat16, in_fp32=("A_log", ".D"))
+    model = load_model(tmp_path, torch.bfloat16, to_train=True)
+    for name, tensor in model.state_dict().items():
+        if name.endswith((".A_log", ".D")):
+            assert tensor.dtype == torch.float32 and torch.equal(tensor, weights[name])
+    assert model.lm_head.weight.dtype == torch.bfloat16
 
 
 def test_merged_mamba2_loads_plainly_and_keeps_the_other_bytes(place, tokenizer):
