@@ -1,7 +1,8 @@
 """A model's weights on disk: safetensors in one file or several, read and written tensor by tensor.
 
 A written checkpoint repeats its source's files: the same shards, order, header and metadata, and the bytes of every
-tensor that was not changed. A source in PyTorch's own format (`.bin`) is written as safetensors.
+tensor that was not changed. A source in PyTorch's own format (`.bin`) is written as safetensors. A native mamba_ssm
+checkpoint is read and written by transformers' names.
 """
 
 import json
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 import xxhash
 
+from dem import native
 from dem.errors import RequestError
 
 DTYPES = {
@@ -96,8 +98,8 @@ class Shard:
 class PickledShard:
     """One file of a checkpoint in PyTorch's own format, loaded without running any code it may hold."""
 
-    def __init__(self, path: Path):
-        """Map `path`.
+    def __init__(self, path: Path, translate: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] = dict):
+        """Map `path`; what counts as its content is what `translate` makes of it.
 
         Raises:
             RequestError: the file cannot be read, or holds more than tensors.
@@ -112,6 +114,7 @@ class PickledShard:
                 raise ValueError("it holds more than tensors")
         except Exception as error:  # torch documents no set of exceptions for a damaged file
             raise RequestError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        self._loaded = translate(self._loaded)
         names = {dtype: name for name, dtype in DTYPES.items()}
         self.tensors, start = [], 0
         for name, value in self._loaded.items():
@@ -231,7 +234,10 @@ def as_bytes(tensor: torch.Tensor) -> memoryview:
 
 
 def _open_shards(folder: Path) -> tuple[list[Shard] | list[PickledShard], Path | None]:
-    """The shards that transformers would load, in order of name, and their index file if there is one."""
+    """The shards that transformers or mamba_ssm would load, in order of name, and their index file if there is one."""
+    if config := native.transformers_config(folder):
+        path, tied = folder / native.WEIGHTS, config.tie_word_embeddings
+        return [PickledShard(path, lambda weights: native.transformers_weights(weights, tied, path))], None
     for kind, single in ((Shard, "model.safetensors"), (PickledShard, "pytorch_model.bin")):
         if (folder / single).is_file():
             return [kind(folder / single)], None

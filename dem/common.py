@@ -14,12 +14,26 @@ from pathlib import Path
 import torch
 import transformers
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    StrictDataclassError,
+)
 from tqdm import tqdm
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from dem import mamba
+from dem import mamba, native
+from dem.checkpoints import Checkpoint
 from dem.errors import RequestError
 
 log = logging.getLogger("dem")
@@ -72,7 +86,7 @@ def _download(name: str) -> Path:
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "LICENSE*"]
     try:
         folder = Path(snapshot_download(name, allow_patterns=wanted))
-        if not any(folder.glob("*.safetensors")):
+        if native.transformers_config(folder) or not any(folder.glob("*.safetensors")):
             folder = Path(snapshot_download(name, allow_patterns=[*wanted, "*.bin"]))
         return folder
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
@@ -82,12 +96,21 @@ def _download(name: str) -> Path:
         ) from None
 
 
-def _require_causal_lm(folder: Path) -> None:
+def model_config(folder: Path) -> PreTrainedConfig:
+    """transformers' configuration of the model in `folder`, which may be a native mamba_ssm checkpoint.
+
+    Raises:
+        RequestError: there is none that transformers knows.
+    """
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+        return native.transformers_config(folder) or AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, StrictDataclassError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RequestError(f"base_model {folder} is not a model that transformers can load: {reason}") from None
+
+
+def _require_causal_lm(folder: Path) -> None:
+    config = model_config(folder)
     known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)
     known = {known} if isinstance(known, str) else set(known or ())
     if not known or (config.architectures and not known & set(config.architectures)):
@@ -105,7 +128,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise RequestError(f"{folder} holds no tokenizer that transformers can load: {reason}") from None
+        raise RequestError(
+            f"{folder} holds no tokenizer that transformers can load: put tokenizer files into it ({reason})"
+        ) from None
     if tokenizer.eos_token_id is None:
         raise RequestError(f"the tokenizer in {folder} has no end-of-sequence token (eos_token): set one")
     return tokenizer
@@ -122,13 +147,16 @@ def load_model(folder: Path, dtype: torch.dtype | str, *, hub_kernels: bool, to_
     the forward pass then needs autocast, which Trainer sets.
 
     Raises:
-        RequestError: a weight is missing or cannot be read.
+        RequestError: a weight is missing or cannot be read, or a native checkpoint holds one too many.
     """
     try:
         with _kept_in_float32(folder, SENSITIVE_TO_ROUNDING if to_train else ()):
-            model, report = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
-            )
+            if config := native.transformers_config(folder):
+                model, report = _load_native(folder, config, dtype)
+            else:
+                model, report = AutoModelForCausalLM.from_pretrained(
+                    folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
+                )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RequestError(f"the model in {folder} cannot be loaded: {reason}") from None
@@ -143,13 +171,27 @@ def load_model(folder: Path, dtype: torch.dtype | str, *, hub_kernels: bool, to_
 @contextmanager
 def _kept_in_float32(folder: Path, patterns: tuple[str, ...]) -> Iterator[None]:
     """While it lasts, transformers loads the parameters of these names in float32, whatever dtype is asked for."""
-    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(AutoConfig.from_pretrained(folder, trust_remote_code=False))]
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(model_config(folder))]
     kept = model_class._keep_in_fp32_modules_strict
     model_class._keep_in_fp32_modules_strict = [*(kept or ()), *patterns]
     try:
         yield
     finally:
         model_class._keep_in_fp32_modules_strict = kept
+
+
+def _load_native(folder: Path, config: PreTrainedConfig, dtype: torch.dtype | str) -> tuple[PreTrainedModel, dict]:
+    checkpoint = Checkpoint(folder)
+    weights = {name: checkpoint.read(name) for name in checkpoint}
+    model, report = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
+        None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
+    )
+    if unexpected := sorted(report["unexpected_keys"]):
+        raise RequestError(f"{folder / native.WEIGHTS} holds {unexpected[0]}, which by its config.json does not exist")
+    # PEFT compares the vocabulary with that in the config.json where the model has its name from. A native one gives it
+    # before padding: PEFT would think that the embedding was resized, and save it with each adapter.
+    model.name_or_path = model.config.name_or_path = ""
+    return model, report
 
 
 def require_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

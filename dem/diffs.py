@@ -17,14 +17,14 @@ import torch
 import xxhash
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightRenaming, rename_source_key
 
 from dem import mamba
 from dem.atomic import write_text
 from dem.checkpoints import Checkpoint, as_bytes, files_fingerprint
-from dem.common import read_json
+from dem.common import model_config, read_json
 from dem.errors import RequestError
 from dem.layout import RUN_RECORD
 
@@ -125,9 +125,8 @@ def adapter_deltas(adapter: Path, base: Path, checkpoint: Checkpoint) -> list[De
 
 def _base_on_disk(base: Path) -> PreTrainedModel:
     """The base without any memory for its weights."""
-    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        return AutoModelForCausalLM.from_config(model_config(base), trust_remote_code=False)
 
 
 def _stored_names(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, str]:

@@ -10,6 +10,7 @@ import torch
 import transformers
 
 import dem
+from dem import native
 from dem.checkpoints import Checkpoint, copy_other_files, files_fingerprint
 from dem.common import read_json
 from dem.config import Config, DataConfig, MergeConfig
@@ -124,8 +125,14 @@ def write_model(
     provenance: dict[str, Any],
     progress: Callable[[int], object],
 ) -> None:
-    """Write the merged weights, the base's config and tokenizer, the model card and `dem_provenance.json`."""
+    """Write the merged weights, the base's config and tokenizer, the model card and `dem_provenance.json`.
+
+    Of a native mamba_ssm base the config is written in transformers' terms, as the weights are.
+    """
     copy_other_files(checkpoint.folder, folder)
+    if config := native.transformers_config(checkpoint.folder):
+        config.dtype = checkpoint.read(native.EMBEDDING).dtype  # A_log and D are often kept in float32 beside it
+        config.save_pretrained(folder)
     for size in checkpoint.write(folder, merged):
         progress(size)
     text = json.dumps(provenance, indent=1, ensure_ascii=False)

@@ -95,6 +95,8 @@ def test_base_of_another_kind(workplace, refused):
     refused(workplace.train("web"), "not a causal language model", "BertForMaskedLM")
     config.write_text(json.dumps({"model_type": "t5"}))
     refused(workplace.train("web"), "not a causal language model", "t5")
+    config.write_text(json.dumps({"model_type": "mamba", "expand": 1.5}))
+    refused(workplace.train("web"), str(workplace.base), "'expand'")
     config.write_text("{}")
     refused(workplace.train("web"), str(workplace.base))
     config.unlink()
