@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 python -m dem.sample --root demo
 
 for domain in main_data textbook assembly web social; do
-    python dem/train_individual.py --config configs/demo.yaml --root demo --domain "$domain"
+    python dem/train_individual.py --config configs/demo.yaml --root demo --domain "$domain" --overwrite
     python dem/vector_diff.py --config configs/demo.yaml --root demo --domain "$domain"
 done
 python dem/merge_model.py --config configs/demo.yaml --root demo
