@@ -72,7 +72,9 @@ FAMILIES = {
         "moe_intermediate_size": 16,
         "moe_shared_expert_intermediate_size": 16,
     },
+    "llama": ATTENTION,  # any other model
 }
+PEFTS_CHOICE = {"llama": {"q_proj", "v_proj"}}
 
 
 def random_model(model_type, tokenizer):
@@ -97,13 +99,15 @@ def test_all_three_stages(place):
         assert place.train(domain) == 0
         assert place.diff(domain) == 0
     log = place.layout.train_log("web").read_text(encoding="utf-8")
-    family = mamba.FAMILIES[place.model_type]
+    family = mamba.FAMILIES.get(place.model_type)
+    targets = set(family.targets) if family else PEFTS_CHOICE[place.model_type]
     listed = {line.split()[2] for line in log.splitlines() if re.search(r" \d+/\d+ \(\d+%\) ", line)}
-    assert listed == set(family.targets)  # every target is in the tiny model, and in the table
-    assert f"{family.fused}: off" in log and "loss: in chunks" in log
+    assert listed == targets  # every target is in the tiny model, and in the table
+    assert "loss: in chunks" in log
+    assert family is None or f"{family.fused}: off" in log
 
     adapter = torch.load(place.layout.adapter("web") / "adapter_model.bin", weights_only=True)
-    assert {n.split(".lora_")[0].rpartition(".")[2] for n in adapter} == set(family.targets)
+    assert {n.split(".lora_")[0].rpartition(".")[2] for n in adapter} == targets
     assert all(t.any() and t.dtype == torch.float32 for t in adapter.values())
 
     assert place.merge() == 0
@@ -117,7 +121,7 @@ def test_all_three_stages(place):
             expected[p["name"]] = expected[p["name"]] + 0.5 * torch.from_numpy(piece)
     for name, tensor in merged.items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-7)
-    assert sum(not torch.equal(merged[n], base[n]) for n in base) >= len(family.targets)
+    assert sum(not torch.equal(merged[n], base[n]) for n in base) >= len(targets)
     assert_merged_equals_adapters_together(place)
 
 
@@ -154,7 +158,8 @@ def test_half_precision_keeps_what_is_sensitive(place, monkeypatch):
     assert place.train("web") == 0
     kept = {n for n, dtype in seen.items() if dtype == torch.float32}
     assert kept == {n for n in seen if n.endswith((".A_log", ".D")) or "norm" in n}
-    assert any(n.endswith(".A_log") for n in kept) and any("norm" in n for n in kept) and len(kept) < len(seen)
+    assert any("norm" in n for n in kept) and len(kept) < len(seen)
+    assert place.model_type == "llama" or any(n.endswith(".A_log") for n in kept)
     adapter = torch.load(place.layout.adapter("web") / "adapter_model.bin", weights_only=True)
     assert {t.dtype for t in adapter.values()} == {torch.float32}
 
@@ -174,7 +179,7 @@ def test_conv1d_is_refused(model_type, tokenizer):
         mamba.target_modules(random_model(model_type, tokenizer), ["in_proj", "conv1d"])
 
 
-@pytest.mark.parametrize("model_type", sorted(set(FAMILIES) - {"jamba"}))  # whose mixer calls no fused kernel
+@pytest.mark.parametrize("model_type", sorted(set(mamba.FAMILIES) - {"jamba"}))  # whose mixer calls no fused kernel
 def test_no_fused_kernel_passes_the_adapters_by(model_type, tokenizer, monkeypatch):
     code, fused = mamba._modeling(model_type), mamba.FAMILIES[model_type].fused
     monkeypatch.setattr(code, fused, bypass)
