@@ -32,7 +32,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from dem import mamba, native
+from dem import mamba, native, processes
 from dem.checkpoints import Checkpoint
 from dem.errors import RequestError
 
@@ -47,9 +47,12 @@ class _Console(logging.Handler):
 
 
 def start_log(path: Path | None, append: bool = False) -> None:
-    """Send the project's log to stderr and, if `path` is given, to a new file there (or to the end of the old one)."""
-    handlers: list[logging.Handler] = [_Console()]
-    if path:
+    """Send the project's log to stderr and, if `path` is given, to a new file there (or to the end of the old one).
+
+    Of several processes only the main one is heard.
+    """
+    handlers: list[logging.Handler] = [_Console() if processes.is_main() else logging.NullHandler()]
+    if path and processes.is_main():
         handlers.append(logging.FileHandler(path, mode="a" if append else "w", encoding="utf-8"))
     for handler in log.handlers:
         handler.close()
@@ -264,7 +267,7 @@ def reuse_freed_memory() -> None:
 
 def progress_wanted() -> bool:
     """Whether a progress bar would be seen by someone (a terminal) rather than fill a file."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return processes.is_main() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def progress_bar(total: int, what: str, unit: str) -> tqdm:

@@ -60,7 +60,7 @@ class ConvergenceLog(TrainerCallback):
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
         """Write one logged step."""
-        if not {"loss", "eval_loss"} & set(logs or {}):
+        if not state.is_world_process_zero or not {"loss", "eval_loss"} & set(logs or {}):
             return  # Trainer's closing totals
         entry = state.log_history[-1]
         self._evaluating += entry.get("eval_runtime", 0.0)

@@ -1,7 +1,13 @@
 """The two ways a script fails, and the one place that turns them into an exit status."""
 
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable
+
+MAIN_SPEAKS_WITHIN = 3.0
+"""Seconds that the other processes leave the main one to say what went wrong."""
 
 
 class RequestError(Exception):
@@ -12,6 +18,10 @@ class WorkError(Exception):
     """The request was right and the work failed all the same: one line, exit status 1."""
 
 
+class SharedError(WorkError):
+    """A WorkError that all processes raise at the same time, so that the main one can speak for all."""
+
+
 def run_script(main: Callable[[], None]) -> int:
     """Run `main`; return 0, or print its mistake as one line to stderr and return 2 or 1.
 
@@ -20,10 +30,24 @@ def run_script(main: Callable[[], None]) -> int:
     try:
         main()
     except (RequestError, WorkError) as error:
-        message = " ".join(str(error).split())
-        print(f"error: {message}", file=sys.stderr)
+        if not _another_speaks(error):
+            message = " ".join(str(error).split())
+            print(f"error: {message}", file=sys.stderr)
         return 2 if isinstance(error, RequestError) else 1
     except KeyboardInterrupt:
         print("error: interrupted; nothing half-written was left behind", file=sys.stderr)
         return 130
     return 0
+
+
+def _another_speaks(error: Exception) -> bool:
+    """Whether the main one of several processes says the same; it gets the time to do so.
+
+    The launcher ends all processes when it sees one fail. So if this one lives on after that time, the main process
+    made no such mistake.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        return False
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(MAIN_SPEAKS_WITHIN)
+    return isinstance(error, SharedError)

@@ -31,7 +31,7 @@ def train(request: Request) -> None:
     files = layout.parquet_files(domain)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
-    from dem import plots, training
+    from dem import plots, processes, training
     from dem.atomic import new_folder, require_replaceable, require_writable
     from dem.checkpoints import Checkpoint, files_fingerprint
     from dem.common import (
@@ -46,6 +46,8 @@ def train(request: Request) -> None:
     )
     from dem.corpus import Corpus
 
+    processes.join()
+    training.require_equal_shares(config.training.batch_size)
     table, picture = layout.train_summary(domain, ".csv"), layout.train_summary(domain, ".png")
     require_replaceable(layout.adapter(domain))
     require_writable(layout.train_log(domain).parent, table.parent)
@@ -75,13 +77,18 @@ def train(request: Request) -> None:
     require_vocabulary(model, tokenizer)
     model = training.with_adapter(model, config)
 
-    training.open_state(state, record)
+    processes.on_main(training.open_state, state, record)
     record["seconds"] = training.run_training(
         model, tokenizer, train_blocks, tune_blocks, config, precision.name, state, table
     )
+    weights = training.adapter_weights(model)
+    is_main = processes.is_main()
+    processes.leave()
+    if not is_main:
+        return
 
     with new_folder(layout.adapter(domain)) as folder:
-        model.save_pretrained(folder, safe_serialization=False)
+        model.save_pretrained(folder, safe_serialization=False, state_dict=weights)
         (folder / RUN_RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     plots.convergence(table, picture, domain)
     log.info(

@@ -1,5 +1,6 @@
 """Stage 1's parts: the adapter on the base, the blocks as a dataset, Trainer's settings, the state of a run."""
 
+import gc
 import json
 import re
 import shutil
@@ -18,16 +19,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, Trai
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from dem import mamba
+from dem import mamba, processes
 from dem.atomic import write_text
 from dem.chunked_loss import use_chunked_loss
 from dem.common import log, progress_wanted, read_json, reuse_freed_memory
 from dem.config import Config
 from dem.convergence import ConvergenceLog, ProgressBar
 from dem.corpus import Corpus, Split, blocks
-from dem.errors import RequestError, WorkError
+from dem.errors import RequestError, SharedError, WorkError
 from dem.layout import RUN_RECORD
-from dem.training_checks import FiniteTrainer, StopOnSignal, WatchAdapters
+from dem.shared_trainer import Rehearsal, SharedTrainer, TooLittleMemory
+from dem.training_checks import StopOnSignal, WatchAdapters
 
 BLOCKS_VERSION = 1
 """Part of the key under which blocks are kept; raise it when `corpus.blocks` changes."""
@@ -42,6 +44,10 @@ def log_surroundings(config: Config, base: Path) -> None:
     modules = (torch, transformers, peft, accelerate)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     log.info(f"{', '.join(f'{m.__name__} {m.__version__}' for m in modules)}; device: {device}")
+    if processes.count() > 1:
+        share = config.training.batch_size // processes.count()
+        how = f"{processes.sharding()}: each holds a part of the weights" if processes.sharding() else "DDP"
+        log.info(f"{processes.count()} processes ({how}), {share} blocks each a step")
     log.info(f"base: {base}")
     log.info(f"configuration: {json.dumps(config.as_dict(), ensure_ascii=False)}")
 
@@ -56,16 +62,26 @@ def block_dataset(
     key = (BLOCKS_VERSION, data_fingerprint, tokens, tokenizer.eos_token_id, repr(corpus.data), split)
     datasets.disable_progress_bars()
     try:
-        return datasets.Dataset.from_generator(
-            lambda: blocks(corpus.documents(split), tokenizer, corpus.data.max_length),
-            features=datasets.Features({"input_ids": datasets.List(datasets.Value("int32"))}),
-            fingerprint=xxhash.xxh3_128(repr(key).encode()).hexdigest(),
-        )
+        with processes.main_first():  # the others find its blocks in the cache
+            return datasets.Dataset.from_generator(
+                lambda: blocks(corpus.documents(split), tokenizer, corpus.data.max_length),
+                features=datasets.Features({"input_ids": datasets.List(datasets.Value("int32"))}),
+                fingerprint=xxhash.xxh3_128(repr(key).encode()).hexdigest(),
+            )
     except OSError as error:
         where = datasets.config.HF_DATASETS_CACHE
         raise RequestError(
             f"token blocks cannot be kept in {where} ({error}): set HF_HOME to a writable folder"
         ) from None
+
+
+def require_equal_shares(batch_size: int) -> None:
+    """Refuse an effective batch that cannot be dealt out evenly."""
+    if batch_size % processes.count():
+        raise RequestError(
+            f"training.batch_size is {batch_size}, the blocks of a step in all {processes.count()} processes together: "
+            f"set a multiple of {processes.count()}, or start another number of processes"
+        )
 
 
 def require_one_block(train_blocks: datasets.Dataset, max_length: int, source: Path) -> None:
@@ -162,8 +178,8 @@ def run_training(
 ) -> float:
     """Train the adapter; go on from a saved state in `state` if there is one, and keep the convergence in `table`.
 
-    The effective batch is `training.batch_size` blocks. Where that does not fit into a GPU's memory, it goes through
-    the model in equal parts, whose gradients are accumulated.
+    The effective batch is `training.batch_size` blocks, in all processes together. Where the share of a process does
+    not fit into its GPU's memory, it goes through the model in equal parts, whose gradients are accumulated.
 
     Returns:
         Seconds of training, those before an interruption included.
@@ -181,7 +197,8 @@ def run_training(
         log.info(f"eval_loss is measured on the first {TUNE_BLOCKS:,} of {len(tune_blocks):,} tune blocks")
         tune_blocks = tune_blocks.select(range(TUNE_BLOCKS))
     batch_size = config.training.batch_size
-    for part in [size for size in range(batch_size, 0, -1) if batch_size % size == 0]:
+    share = batch_size // processes.count()
+    for part in [size for size in range(share, 0, -1) if share % size == 0]:
         convergence = ConvergenceLog(table, batch_size * config.data.max_length)
         on_signal = StopOnSignal()
         resume_from = last_state(state)
@@ -191,16 +208,32 @@ def run_training(
         trainer.add_callback(convergence)
         try:
             trainer.train(resume_from_checkpoint=resume_from)
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError as error:
+            if processes.count() > 1 and not isinstance(error, TooLittleMemory):
+                raise WorkError(_out_of_memory(part, trainer.state.global_step)) from None
             log.info(f"{part} blocks at once do not fit into memory: trying fewer, {batch_size} a step as before")
             model.load_state_dict(untrained, strict=False)
             del trainer
+            gc.collect()  # DDP's hooks on the parameters go with it
             torch.cuda.empty_cache()
             continue
-        if on_signal.caught:
-            raise WorkError(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
+        if on_signal.stopped:
+            raise SharedError(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
         return convergence.seconds
-    raise WorkError("memory does not suffice for one block at a time: lower data.max_length")
+    raise SharedError("memory does not suffice for one block at a time: lower data.max_length")
+
+
+def _out_of_memory(part: int, step: int) -> str:
+    """What to say when one of several processes has no memory left where it cannot tell the others."""
+    if processes.sharding():
+        return (
+            f"{part} blocks at once do not fit into the memory of process {processes.index()}, and with "
+            f"{processes.sharding()} they cannot be split: lower training.batch_size, or start more processes"
+        )
+    return (
+        f"process {processes.index()} ran out of memory after step {step}: the same command goes on from the last "
+        "saved state; if it happens again, lower data.max_length"
+    )
 
 
 def _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision, state, part) -> Trainer:
@@ -208,19 +241,21 @@ def _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision
     has_tune = len(tune_blocks) > 0
     arguments = _arguments(config, precision, state, has_tune, part)
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several visible GPUs would multiply the batch; accelerate starts those
-    trainer = FiniteTrainer(
+    trainer = SharedTrainer(
         model=model,
         args=arguments,
         train_dataset=train_blocks,
         eval_dataset=tune_blocks if has_tune else None,
         data_collator=_stack,
         processing_class=tokenizer,
-        callbacks=[WatchAdapters(model), MarkComplete()],
+        callbacks=[WatchAdapters(), MarkComplete()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     if progress_wanted():
         trainer.add_callback(ProgressBar())
+    if processes.count() > 1 and not processes.sharding():
+        trainer.add_callback(Rehearsal(trainer))
     return trainer
 
 
@@ -231,7 +266,7 @@ def _arguments(config: Config, precision: str, state: Path, has_tune: bool, part
         learning_rate=training.learning_rate,
         per_device_train_batch_size=part,
         per_device_eval_batch_size=part,
-        gradient_accumulation_steps=training.batch_size // part,
+        gradient_accumulation_steps=training.batch_size // (part * processes.count()),
         num_train_epochs=training.epochs,
         fp16=precision == "fp16",
         bf16=precision == "bf16",
@@ -250,6 +285,8 @@ def _arguments(config: Config, precision: str, state: Path, has_tune: bool, part
         report_to="none",
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
+        log_level_replica="error",  # as start_log has it for the main process
+        ddp_find_unused_parameters=False,  # WatchAdapters finds them, and refuses
     )
 
 
@@ -267,8 +304,13 @@ class MarkComplete(TrainerCallback):
     """Marks each saved training state once Trainer has written all of it."""
 
     def on_save(self, args, state, control, **kwargs):
-        """Put the mark, after everything else."""
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        """Put the mark, after everything else that any process writes."""
+        processes.on_main((Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch)
+
+
+def adapter_weights(model: peft.PeftModel) -> dict[str, torch.Tensor]:
+    """The weights that train, by name. All processes must ask: where they are sharded, they are gathered."""
+    return {n: processes.whole(p) for n, p in model.named_parameters() if p.requires_grad}
 
 
 WITHOUT_EFFECT = ("base.name", "training.logging_steps", "training.eval_steps", "training.save_steps", "seconds")

@@ -5,48 +5,52 @@ import signal
 import torch
 from transformers import Trainer, TrainerCallback
 
+from dem import processes
 from dem.common import log
-from dem.errors import WorkError
+from dem.errors import SharedError
 
 
 class WatchAdapters(TrainerCallback):
     """Stops a run in which an adapter gets no gradient, or ends as it began.
 
     Of LoRA's two factors one begins at zero. It gets a gradient in the first backward pass unless the module is
-    bypassed (the other factor gets none while the first is zero).
+    bypassed (the other factor gets none while the first is zero). Of a sharded factor each process sees its part.
     """
 
-    def __init__(self, model: torch.nn.Module):
-        zero_at_first = ("lora_B", "lora_embedding_A")
-        trainable = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-        self.factors = {n: p for n, p in trainable if any(part in n for part in zero_at_first)}
+    def __init__(self):
         self.checked = False
 
-    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
         """After the first backward pass: every gradient is there."""
         if not self.checked:
-            self._refuse(
-                [n for n, p in self.factors.items() if p.grad is None or not p.grad.any()],
-                "gets no gradient",
-                "do not target them",
-            )
+            factors = _zero_at_first(model)
+            alive = processes.any_of([p.grad is not None and _any(p.grad) for p in factors.values()])
+            self._refuse(factors, [not a for a in alive], "gets no gradient", "do not target them")
             self.checked = True
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def on_train_end(self, args, state, control, model=None, **kwargs):
         """After training: every factor has moved."""
-        self._refuse(
-            [n for n, p in self.factors.items() if not p.any()], "is still zero after training", "do not target them"
-        )
-        self._refuse(
-            [n for n, p in self.factors.items() if not torch.isfinite(p).all()],
-            "holds NaN or Inf",
-            "lower training.learning_rate",
-        )
+        factors = _zero_at_first(model)
+        moved = processes.any_of([_any(p) for p in factors.values()])
+        broken = processes.any_of([not torch.isfinite(processes.own_part(p)).all() for p in factors.values()])
+        self._refuse(factors, [not m for m in moved], "is still zero after training", "do not target them")
+        self._refuse(factors, broken, "holds NaN or Inf", "lower training.learning_rate")
 
-    def _refuse(self, names: list[str], what: str, advice: str) -> None:
-        if names:
+    def _refuse(self, factors: dict[str, torch.Tensor], bad: list[bool], what: str, advice: str) -> None:
+        if names := [n for n, is_bad in zip(factors, bad, strict=True) if is_bad]:
             modules = ", ".join(n.split(".lora_")[0].removeprefix("base_model.model.") for n in names[:5])
-            raise WorkError(f"LoRA on {len(names)} of {len(self.factors)} modules {what}: {modules}; {advice}")
+            raise SharedError(f"LoRA on {len(names)} of {len(factors)} modules {what}: {modules}; {advice}")
+
+
+def _zero_at_first(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """The trainable factors that begin at zero. Sharding replaces parameters, so they are looked up when needed."""
+    trainable = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    return {n: p for n, p in trainable if "lora_B" in n or "lora_embedding_A" in n}
+
+
+def _any(tensor: torch.Tensor) -> bool:
+    """Whether an element that this process holds is not zero."""
+    return bool(processes.own_part(tensor).any())
 
 
 class StopOnSignal(TrainerCallback):
@@ -54,6 +58,7 @@ class StopOnSignal(TrainerCallback):
 
     def __init__(self):
         self.caught: int | None = None
+        self.stopped = False
         self._before: dict[int, object] = {}
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -67,13 +72,14 @@ class StopOnSignal(TrainerCallback):
         log.info(f"{signal.Signals(number).name}: saving after this step")
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Ask Trainer to save and stop."""
-        if self.caught:
+        """Ask Trainer to save and stop, in all processes at the same step."""
+        if processes.any_process(self.caught is not None):
             control.should_save = control.should_training_stop = True
 
     def on_train_end(self, args, state, control, **kwargs):
         """Give the signals back."""
         self._restore()
+        self.stopped = processes.any_process(self.caught is not None)
 
     def _restore(self) -> None:
         while self._before:
@@ -86,11 +92,14 @@ class FiniteTrainer(Trainer):
     def training_step(self, model, inputs, num_items_in_batch=None):
         """One forward and backward pass; see Trainer."""
         loss = super().training_step(model, inputs, num_items_in_batch)
+        mistake = None
         if not torch.isfinite(loss):
             step = self.state.global_step + 1
             start = self.processing_class.decode(inputs["input_ids"][0, :20]) if self.processing_class else ""
-            raise WorkError(
+            mistake = (
                 f"the loss is {float(loss)} at step {step}, in the batch that begins with {start!r}; lower "
                 "training.learning_rate, or take precision bf16 or fp32"
             )
+        if mistake := processes.first_message(mistake):
+            raise SharedError(mistake)
         return loss
