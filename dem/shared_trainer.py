@@ -1,7 +1,7 @@
 """A Trainer whose processes together do what one does alone: the same steps, on the same blocks, with the same loss."""
 
 import torch
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from dem import processes
 from dem.training_checks import FiniteTrainer
@@ -50,7 +50,7 @@ class SharedTrainer(FiniteTrainer):
         fits = True
         with torch.random.fork_rng(devices), self.accelerator.no_sync(self.model_wrapped):
             try:
-                super().training_step(self.model_wrapped, inputs, torch.tensor(1.0, device=self.args.device))
+                Trainer.training_step(self, self.model_wrapped, inputs, torch.tensor(1.0, device=self.args.device))
             except torch.OutOfMemoryError:
                 fits = False
         self.model_wrapped.zero_grad()

@@ -1,0 +1,249 @@
+"""Stage 1 with two processes, which gloo joins on the CPU."""
+
+import csv
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import datasets.config
+import pytest
+import torch
+import transformers
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.state import AcceleratorState
+from conftest import make_workplace
+from test_mamba import LIBRARY_SCAN, fused_kernel_stand_in
+from transformers.models.mamba import modeling_mamba
+
+from dem import errors, mamba, processes
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CONFIGS = REPOSITORY / "configs" / "accelerate"
+# 113 blocks, 4 a step: the last step of an epoch has one, and the second process nothing to do.
+OPTIONS = ("--data.max_length", "128", "--training.epochs", "1.5", "--training.save_steps", "8")
+
+
+def launch_command(place, *options: str, how: str = "ddp.yaml") -> list[str]:
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / how)]
+    command += ["--num_processes", "2", str(REPOSITORY / "dem" / "train_individual.py")]
+    return [*command, "--config", str(place.config), "--root", str(place.root), "--domain", "web", *options]
+
+
+def launch(place, *options: str, how: str = "ddp.yaml", **settings) -> subprocess.Popen:
+    environment = {**os.environ, "HF_HOME": str(place.root.parent / "hf"), "OMP_NUM_THREADS": "1"}
+    command = launch_command(place, *options, how=how)
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **settings)
+
+
+def adapter_of(place) -> dict[str, torch.Tensor]:
+    return torch.load(place.layout.adapter("web") / "adapter_model.bin", weights_only=True)
+
+
+def rows_of(place) -> list[dict[str, str]]:
+    return list(csv.DictReader(place.layout.train_summary("web", ".csv").open(encoding="utf-8")))
+
+
+def log_of(place) -> list[str]:
+    lines = place.layout.train_log("web").read_text(encoding="utf-8").splitlines()
+    return [line[20:] for line in lines]  # without the time
+
+
+def files_of(place) -> list[str]:
+    return sorted(str(p.relative_to(place.root)) for p in place.root.rglob("*") if p.is_file())
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, tokenizer):
+    """A root in which two processes, as `accelerate launch` starts them, trained without a break."""
+    place = make_workplace(tmp_path_factory.mktemp("two"), tokenizer)
+    with launch(place, *OPTIONS) as run:
+        place.output = run.stderr.read()
+    assert run.returncode == 0, place.output
+    return place
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory, tokenizer):
+    """A root in which one process trained the same."""
+    place = make_workplace(tmp_path_factory.mktemp("one"), tokenizer)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", place.root.parent / "datasets")
+        assert place.train("web", *OPTIONS) == 0
+    return place
+
+
+def assert_same_adapter(place, other) -> None:
+    expected, tensors = adapter_of(other), adapter_of(place)
+    assert tensors.keys() == expected.keys()
+    for name, tensor in tensors.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=2e-5)
+
+
+def test_two_processes_end_as_one(two, one):
+    assert_same_adapter(two, one)
+    assert rows_of(one)[-1]["step"] == "44"
+    for row, other in zip(rows_of(two), rows_of(one), strict=True):
+        assert all(row[column] == other[column] for column in ("step", "epoch", "learning_rate", "tokens"))
+        for column in ("loss", "eval_loss", "grad_norm"):
+            assert float(row[column] or 0) == pytest.approx(float(other[column] or 0), rel=1e-4)
+
+
+def test_one_process_writes(two, one):
+    assert files_of(two) == files_of(one)
+    lines = log_of(two)
+    assert "2 processes (DDP), 2 blocks each a step" in lines
+    assert len(lines) == len(log_of(one)) + 1 and len(set(lines)) == len(lines)
+    assert [line[20:] for line in two.output.splitlines() if line[20:] in lines] == lines  # nothing twice
+
+
+def test_interrupted_processes_end_as_unbroken_ones(two, workplace):
+    state = workplace.layout.training_state("web")
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        before = {mark.parent.name for mark in state.glob("checkpoint-*/complete")}
+        with launch(workplace, *OPTIONS) as run:
+            wait_for(lambda before=before: {m.parent.name for m in state.glob("checkpoint-*/complete")} - before)
+            workers = children(run.pid)
+            assert len(workers) == 2
+            for pid in [run.pid, *workers] if number == signal.SIGKILL else [run.pid]:
+                os.kill(pid, number)
+            mistakes = errors_in(run.stderr.read())
+        assert run.returncode != 0
+        assert not (workplace.layout.adapter("web") / "adapter_model.bin").exists()
+        if number == signal.SIGTERM:
+            assert len(mistakes) == 1 and "the same command goes on from there" in mistakes[0]
+            assert f"checkpoint-{mistakes[0].split('step ')[1].split(';')[0]}" in [p.name for p in state.iterdir()]
+    with launch(workplace, *OPTIONS) as run:
+        output = run.stderr.read()
+    assert run.returncode == 0, output
+    assert output.count("going on from") == 1 and not state.exists()
+    expected = adapter_of(two)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in adapter_of(workplace).items())
+    columns = ("step", "eval_loss", "learning_rate", "tokens")
+    assert [[r[c] for c in columns] for r in rows_of(workplace)] == [[r[c] for c in columns] for r in rows_of(two)]
+
+
+def errors_in(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line.startswith("error:")]
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 120
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def together(place, *options: str) -> tuple[list[int], str]:
+    """Train as two processes, split off from this one with all that it has patched: statuses and output on stderr.
+
+    No launcher ends one process when the other has failed.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    heard = place.root.parent / "stderr"
+
+    def work(rank: int) -> None:
+        with heard.open("a") as file:
+            os.dup2(file.fileno(), 2)
+            sys.stderr = os.fdopen(2, "w", closefd=False)
+            os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
+            os.environ.update(MASTER_PORT=str(port), LOCAL_WORLD_SIZE="2", OMP_NUM_THREADS="1")
+            errors.MAIN_SPEAKS_WITHIN = 0.5
+            AcceleratorState._reset_state(reset_partial_state=True)  # what this process's own trainings left there
+            sys.exit(place.train("web", *options))
+
+    heard.unlink(missing_ok=True)
+    runs = [multiprocessing.get_context("fork").Process(target=work, args=(rank,)) for rank in (0, 1)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(120)
+        run.kill()
+    return [run.exitcode for run in runs], heard.read_text(encoding="utf-8")
+
+
+def test_what_does_not_fit_into_one_process_goes_in_parts_in_both(one, workplace, monkeypatch):
+    step = transformers.Trainer.training_step
+
+    def small_memory(self, model, inputs, *rest):
+        if processes.index() == 1 and len(inputs["input_ids"]) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return step(self, model, inputs, *rest)
+
+    monkeypatch.setattr(transformers.Trainer, "training_step", small_memory)
+    statuses, output = together(workplace, *OPTIONS)
+    assert statuses == [0, 0], output
+    assert output.count("2 blocks at once do not fit") == 1
+    assert_same_adapter(workplace, one)
+
+
+def test_a_loss_that_is_no_number_in_one_process_stops_both(workplace, monkeypatch):
+    step = transformers.Trainer.training_step
+
+    def broken_once(self, model, inputs, *rest):
+        loss = step(self, model, inputs, *rest)
+        return loss * float("nan") if processes.index() == 1 and self.state.global_step == 2 else loss
+
+    monkeypatch.setattr(transformers.Trainer, "training_step", broken_once)
+    statuses, output = together(workplace, *OPTIONS)
+    assert statuses == [1, 1]
+    (error,) = errors_in(output)
+    assert "the loss is nan at step 3" in error
+    assert not (workplace.layout.adapter("web") / "adapter_model.bin").exists()
+
+
+def test_a_bypassed_adapter_stops_both_by_name(workplace, monkeypatch):
+    monkeypatch.setattr(modeling_mamba, "mamba_inner_fn", fused_kernel_stand_in)
+    monkeypatch.setattr(modeling_mamba, "mamba_selective_scan", LIBRARY_SCAN)
+    monkeypatch.setattr(mamba, "prepare", lambda: "unprepared")
+    statuses, output = together(workplace)
+    assert statuses == [1, 1]
+    (error,) = errors_in(output)
+    assert "4 of 6 modules gets no gradient" in error
+
+
+def test_too_little_memory_during_a_step_is_said_by_the_process_that_lacks_it(workplace, monkeypatch):
+    step = transformers.Trainer.training_step
+
+    def full_later(self, model, inputs, *rest):
+        if processes.index() == 1 and self.state.global_step == 2:
+            raise torch.OutOfMemoryError("no room")
+        return step(self, model, inputs, *rest)
+
+    monkeypatch.setattr(transformers.Trainer, "training_step", full_later)
+    statuses, output = together(workplace, *OPTIONS)
+    assert statuses == [1, 1]
+    (error,) = errors_in(output)
+    assert "process 1 ran out of memory after step 2" in error and "goes on from the last saved state" in error
+
+
+def test_what_the_main_process_cannot_do_stops_both(workplace, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", workplace.config / "no" / "folder")
+    statuses, output = together(workplace)
+    assert statuses == [2, 1], output
+    (error,) = errors_in(output)
+    assert "token blocks cannot be kept" in error
+
+
+def test_a_batch_that_cannot_be_dealt_out_is_refused(workplace):
+    with launch(workplace, "--training.batch_size", "3") as run:
+        output = run.stderr.read()
+    (error,) = errors_in(output)
+    assert run.returncode != 0 and "training.batch_size is 3" in error and "multiple of 2" in error
+    assert not workplace.layout.train_log("web").exists()
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_accelerate_reads_the_example(path):
+    settings = load_config_from_file(str(path))
+    assert settings.num_machines == 1 and settings.mixed_precision == "no"
+    assert f"--config_file configs/accelerate/{path.name} dem/train_individual.py" in path.read_text(encoding="utf-8")
