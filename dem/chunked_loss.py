@@ -4,6 +4,7 @@
 Here the head and the cross entropy run over some positions at a time, and again in the backward pass.
 """
 
+from collections.abc import Callable
 from types import MethodType
 
 import torch
@@ -24,7 +25,7 @@ def use_chunked_loss(model: PreTrainedModel) -> str:
     """
     plain_forward = model.forward
     embedding = model.get_input_embeddings().weight
-    ids = torch.arange(64, device=embedding.device).remainder(embedding.shape[0])[None]
+    ids = torch.arange(64, device=embedding.device).remainder(model.config.get_text_config().vocab_size)[None]
     model.forward = MethodType(_chunked_forward(plain_forward), model)
     half = embedding.dtype != torch.float32
     with torch.no_grad(), torch.autocast(embedding.device.type, embedding.dtype if half else None, enabled=half):
@@ -33,6 +34,22 @@ def use_chunked_loss(model: PreTrainedModel) -> str:
         return f"loss: in chunks of at most {LOGITS_AT_ONCE:,} logits"
     model.forward = plain_forward
     return "loss: with all logits at once (this model does more to them than its head)"
+
+
+def choose_loss_at_first_batch(model: PreTrainedModel, say: Callable[[str], object]) -> None:
+    """Call `use_chunked_loss` when the first batch comes, and `say` its line.
+
+    Before that, a model that is to be sharded cannot compute a loss: it lies in the CPU's memory, where a GPU's
+    kernels cannot read it.
+    """
+    plain_forward = model.forward
+
+    def forward(self, input_ids=None, labels=None, **kwargs):
+        model.forward = plain_forward
+        say(use_chunked_loss(model))
+        return model.forward(input_ids=input_ids, labels=labels, **kwargs)
+
+    model.forward = MethodType(forward, model)
 
 
 def _chunked_forward(plain_forward):
@@ -63,7 +80,7 @@ def summed_loss(
         factor: what the model multiplies its logits by.
     """
     hidden, targets = hidden.flatten(0, 1), targets.flatten()
-    positions = max(LOGITS_AT_ONCE // head.weight.shape[0], 1)
+    positions = max(LOGITS_AT_ONCE // head.out_features, 1)
     pieces = zip(hidden.split(positions), targets.split(positions), strict=True)
     total = sum(checkpoint(_piece_loss, h, t, head, factor, use_reentrant=False) for h, t in pieces)
     return total, (targets != -100).sum()

@@ -143,8 +143,12 @@ SENSITIVE_TO_ROUNDING = (r"\.A_log$", r"\.D$", "norm")
 """Parameters, as patterns of their names, that a training in half precision keeps in float32."""
 
 
-def load_model(folder: Path, dtype: torch.dtype | str, *, hub_kernels: bool, to_train: bool = False) -> PreTrainedModel:
-    """The causal language model in `folder`, in `dtype` ("auto": its own), on the GPU if there is one, to evaluate.
+def load_model(
+    folder: Path, dtype: torch.dtype | str, *, hub_kernels: bool, to_train: bool = False, device: str | None = None
+) -> PreTrainedModel:
+    """The causal language model in `folder`, in `dtype` ("auto": its own), to evaluate.
+
+    It is put on `device`; without one, on the GPU if there is one.
 
     `hub_kernels` takes a Mamba's kernels from the Hugging Face hub. `to_train` keeps A_log, D and the norms in float32;
     the forward pass then needs autocast, which Trainer sets.
@@ -168,7 +172,7 @@ def load_model(folder: Path, dtype: torch.dtype | str, *, hub_kernels: bool, to_
     for kernel in mamba.prepare(model.config.model_type, hub_kernels):
         if to_train:  # once is enough; stage 3 loads several models
             log.info(kernel)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from accelerate import PartialState
+from accelerate import DistributedType, PartialState
 from torch.distributed.tensor import DTensor
 
 from dem.errors import SharedError
@@ -49,10 +49,10 @@ def is_main() -> bool:
 
 def sharding() -> str | None:
     """What splits the weights among the processes, "FSDP" or "DeepSpeed"; None if each holds all of them."""
-    for name in ("FSDP", "DeepSpeed"):
-        if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "").lower() == "true":
-            return name
-    return None
+    if PartialState().distributed_type == DistributedType.MULTI_CPU:
+        return None  # whatever was asked for, accelerate falls back to DDP
+    asked = [n for n in ("FSDP", "DeepSpeed") if os.environ.get(f"ACCELERATE_USE_{n.upper()}", "").lower() == "true"]
+    return asked[0] if asked else None
 
 
 def any_process(flag: bool) -> bool:
@@ -110,12 +110,11 @@ def own_part(parameter: torch.Tensor) -> torch.Tensor:
 
 
 def whole(parameter: torch.Tensor) -> torch.Tensor:
-    """All of a parameter, gathered if it is sharded. All processes must ask."""
+    """All of a trained parameter, gathered if it is sharded. All processes must ask."""
     if isinstance(parameter, DTensor):
         return parameter.full_tensor()
     if hasattr(parameter, "ds_tensor"):
-        from deepspeed.zero import GatheredParameters  # not everyone's
+        from deepspeed.utils import safe_get_full_fp32_param  # installed by those who use it
 
-        with GatheredParameters([parameter]):
-            return parameter.detach().clone()
+        return safe_get_full_fp32_param(parameter)  # the optimizer's; the parameter itself is rounded
     return parameter

@@ -73,7 +73,8 @@ def train(request: Request) -> None:
     log.info(f"{len(train_blocks):,} blocks of {config.data.max_length} tokens, {config.training.batch_size} a step")
     precision = choose_precision(config.training.precision)
     log.info(f"precision: {precision.name}: {precision.reason}")
-    model = load_model(base, precision.dtype, hub_kernels=config.hub_kernels, to_train=True)
+    device = "cpu" if processes.sharding() else None
+    model = load_model(base, precision.dtype, hub_kernels=config.hub_kernels, to_train=True, device=device)
     require_vocabulary(model, tokenizer)
     model = training.with_adapter(model, config)
 

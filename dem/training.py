@@ -21,7 +21,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from dem import mamba, processes
 from dem.atomic import write_text
-from dem.chunked_loss import use_chunked_loss
+from dem.chunked_loss import choose_loss_at_first_batch, use_chunked_loss
 from dem.common import log, progress_wanted, read_json, reuse_freed_memory
 from dem.config import Config
 from dem.convergence import ConvergenceLog, ProgressBar
@@ -189,7 +189,10 @@ def run_training(
             ended the run.
     """
     reuse_freed_memory()
-    log.info(use_chunked_loss(model.get_base_model()))
+    if processes.sharding():
+        choose_loss_at_first_batch(model.get_base_model(), log.info)
+    else:
+        log.info(use_chunked_loss(model.get_base_model()))
     if not len(tune_blocks):
         log.info("eval_loss is not measured: no document fell into the tune split; raise data.tune_fraction")
     untrained = {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
