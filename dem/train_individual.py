@@ -5,7 +5,8 @@
 Reads parquet_ready/<domain>.parquet; writes checkpoints/lora_<domain>/, logs/train_<domain>.log and
 summary/train_<domain>.csv with a .png. Any field of the config can be set by its dotted name:
 --training.learning_rate 1e-4. An interrupted training goes on where it was; a finished one is not done again unless
---overwrite says so. A small try of all stages on a CPU: make demo.
+--overwrite says so. On several GPUs: accelerate launch --config_file configs/accelerate/ddp.yaml with the rest of the
+command after it (see README.md). A small try of all stages on a CPU: make demo.
 """
 
 import json

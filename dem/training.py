@@ -103,6 +103,7 @@ def run_record(config: Config, base_fingerprint: str, data_fingerprint: str) -> 
         "training": full["training"],
         "lora": full["lora"],
         "versions": {m.__name__: m.__version__ for m in (torch, transformers, peft)},
+        "sharding": processes.sharding(),  # a saved state has another form with it
     }
 
 
@@ -347,7 +348,7 @@ def is_trained(adapter: Path, record: dict[str, Any]) -> bool:
     if not (adapter / RUN_RECORD).is_file():
         raise RequestError(f"{adapter} holds an adapter from elsewhere; --overwrite trains in its place")
     made_by = read_json(adapter / RUN_RECORD)
-    if changed := changes(made_by, record, ignored=(*WITHOUT_EFFECT, "versions")):
+    if changed := changes(made_by, record, ignored=(*WITHOUT_EFFECT, "versions", "sharding")):
         raise RequestError(
             f"{adapter} is trained, and since then there changed {'; '.join(changed)}; --overwrite trains it again"
         )

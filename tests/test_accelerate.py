@@ -3,11 +3,12 @@
 import csv
 import multiprocessing
 import os
-import signal
+import re
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import datasets.config
@@ -15,9 +16,12 @@ import pytest
 import torch
 import transformers
 from accelerate.commands.config.config_args import load_config_from_file
-from accelerate.state import AcceleratorState
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.state import AcceleratorState, DistributedType, PartialState
+from accelerate.utils.launch import prepare_multi_gpu_env
 from conftest import make_workplace
 from test_mamba import LIBRARY_SCAN, fused_kernel_stand_in
+from torch.distributed.tensor import DTensor
 from transformers.models.mamba import modeling_mamba
 
 from dem import errors, mamba, processes
@@ -28,16 +32,12 @@ CONFIGS = REPOSITORY / "configs" / "accelerate"
 OPTIONS = ("--data.max_length", "128", "--training.epochs", "1.5", "--training.save_steps", "8")
 
 
-def launch_command(place, *options: str, how: str = "ddp.yaml") -> list[str]:
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / how)]
-    command += ["--num_processes", "2", str(REPOSITORY / "dem" / "train_individual.py")]
-    return [*command, "--config", str(place.config), "--root", str(place.root), "--domain", "web", *options]
-
-
-def launch(place, *options: str, how: str = "ddp.yaml", **settings) -> subprocess.Popen:
+def launch(place, *options: str) -> subprocess.Popen:
     environment = {**os.environ, "HF_HOME": str(place.root.parent / "hf"), "OMP_NUM_THREADS": "1"}
-    command = launch_command(place, *options, how=how)
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **settings)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / "ddp.yaml")]
+    command += [str(REPOSITORY / "dem" / "train_individual.py"), "--config", str(place.config)]
+    command += ["--root", str(place.root), "--domain", "web", *options]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def adapter_of(place) -> dict[str, torch.Tensor]:
@@ -103,28 +103,29 @@ def test_one_process_writes(two, one):
 
 def test_interrupted_processes_end_as_unbroken_ones(two, workplace):
     state = workplace.layout.training_state("web")
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        before = {mark.parent.name for mark in state.glob("checkpoint-*/complete")}
-        with launch(workplace, *OPTIONS) as run:
-            wait_for(lambda before=before: {m.parent.name for m in state.glob("checkpoint-*/complete")} - before)
-            workers = children(run.pid)
-            assert len(workers) == 2
-            for pid in [run.pid, *workers] if number == signal.SIGKILL else [run.pid]:
-                os.kill(pid, number)
-            mistakes = errors_in(run.stderr.read())
-        assert run.returncode != 0
-        assert not (workplace.layout.adapter("web") / "adapter_model.bin").exists()
-        if number == signal.SIGTERM:
-            assert len(mistakes) == 1 and "the same command goes on from there" in mistakes[0]
-            assert f"checkpoint-{mistakes[0].split('step ')[1].split(';')[0]}" in [p.name for p in state.iterdir()]
     with launch(workplace, *OPTIONS) as run:
-        output = run.stderr.read()
-    assert run.returncode == 0, output
+        wait_for(lambda: list(state.glob("checkpoint-*/complete")))
+        run.terminate()
+        (error,) = errors_in(run.stderr.read())
+    assert run.returncode != 0 and "the same command goes on from there" in error
+    stopped_at = re.search(r"stopped at step (\d+)", error)[1]
+    assert [p.name for p in state.glob("checkpoint-*")] == [f"checkpoint-{stopped_at}"]
+
+    runs, _ = start_together(workplace, *OPTIONS)
+    wait_for(lambda: [m for m in state.glob("checkpoint-*/complete") if m.parent.name != f"checkpoint-{stopped_at}"])
+    for run in runs:
+        run.kill()
+        run.join()
+    assert not (workplace.layout.adapter("web") / "adapter_model.bin").exists()
+
+    statuses, output = together(workplace, *OPTIONS)
+    assert statuses == [0, 0], output
     assert output.count("going on from") == 1 and not state.exists()
     expected = adapter_of(two)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in adapter_of(workplace).items())
-    columns = ("step", "eval_loss", "learning_rate", "tokens")
-    assert [[r[c] for c in columns] for r in rows_of(workplace)] == [[r[c] for c in columns] for r in rows_of(two)]
+    rows = {row["step"]: row for row in rows_of(workplace)}
+    for row in rows_of(two):
+        assert all(rows[row["step"]][c] == row[c] for c in ("eval_loss", "learning_rate", "tokens"))
 
 
 def errors_in(output: str) -> list[str]:
@@ -137,34 +138,37 @@ def wait_for(condition) -> None:
         time.sleep(0.02)
 
 
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def start_together(place, *options: str, first: Callable[[], object] = lambda: None):
+    """Two processes that train, split off from this one with all that it has patched, and the file of their stderr.
 
-
-def together(place, *options: str) -> tuple[list[int], str]:
-    """Train as two processes, split off from this one with all that it has patched: statuses and output on stderr.
-
-    No launcher ends one process when the other has failed.
+    Each of them calls `first` before. No launcher ends one process when the other has failed.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     heard = place.root.parent / "stderr"
+    heard.unlink(missing_ok=True)
 
     def work(rank: int) -> None:
         with heard.open("a") as file:
             os.dup2(file.fileno(), 2)
-            sys.stderr = os.fdopen(2, "w", closefd=False)
-            os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
-            os.environ.update(MASTER_PORT=str(port), LOCAL_WORLD_SIZE="2", OMP_NUM_THREADS="1")
-            errors.MAIN_SPEAKS_WITHIN = 0.5
-            AcceleratorState._reset_state(reset_partial_state=True)  # what this process's own trainings left there
-            sys.exit(place.train("web", *options))
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2")
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1")
+        errors.MAIN_SPEAKS_WITHIN = 0.5
+        AcceleratorState._reset_state(reset_partial_state=True)  # what this process's own trainings left there
+        first()
+        sys.exit(place.train("web", *options))
 
-    heard.unlink(missing_ok=True)
     runs = [multiprocessing.get_context("fork").Process(target=work, args=(rank,)) for rank in (0, 1)]
     for run in runs:
         run.start()
+    return runs, heard
+
+
+def together(place, *options: str, **settings) -> tuple[list[int], str]:
+    """The statuses of such a pair of processes, and all that they say on stderr."""
+    runs, heard = start_together(place, *options, **settings)
     for run in runs:
         run.join(120)
         run.kill()
@@ -204,7 +208,7 @@ def test_a_loss_that_is_no_number_in_one_process_stops_both(workplace, monkeypat
 def test_a_bypassed_adapter_stops_both_by_name(workplace, monkeypatch):
     monkeypatch.setattr(modeling_mamba, "mamba_inner_fn", fused_kernel_stand_in)
     monkeypatch.setattr(modeling_mamba, "mamba_selective_scan", LIBRARY_SCAN)
-    monkeypatch.setattr(mamba, "prepare", lambda: "unprepared")
+    monkeypatch.setattr(mamba, "prepare", lambda model_type: [])
     statuses, output = together(workplace)
     assert statuses == [1, 1]
     (error,) = errors_in(output)
@@ -232,6 +236,30 @@ def test_what_the_main_process_cannot_do_stops_both(workplace, monkeypatch):
     assert statuses == [2, 1], output
     (error,) = errors_in(output)
     assert "token blocks cannot be kept" in error
+
+
+def shard_as_if_on_gpus() -> None:
+    """What `accelerate launch` does with fsdp.yaml; on a CPU accelerate itself would fall back to DDP."""
+    arguments = launch_command_parser().parse_args(["--config_file", str(CONFIGS / "fsdp.yaml"), "script.py"])
+    settings = prepare_multi_gpu_env(_validate_launch_command(arguments)[0])
+    os.environ.update({k: v for k, v in settings.items() if k.startswith(("FSDP_", "ACCELERATE_"))})
+    os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
+    PartialState._prepare_backend = lambda *arguments: ("gloo", DistributedType.MULTI_GPU)
+    torch.distributed.init_process_group("gloo")
+
+
+def test_sharded_weights_end_as_whole_ones(one, workplace, monkeypatch):
+    gather = processes.whole
+
+    def gather_sharded(parameter):
+        assert isinstance(parameter, DTensor)
+        return gather(parameter)
+
+    monkeypatch.setattr(processes, "whole", gather_sharded)
+    statuses, output = together(workplace, *OPTIONS, first=shard_as_if_on_gpus)
+    assert statuses == [0, 0], output
+    assert_same_adapter(workplace, one)
+    assert "2 processes (FSDP: each holds a part of the weights), 2 blocks each a step" in log_of(workplace)
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused(workplace):
