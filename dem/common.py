@@ -148,10 +148,9 @@ def load_model(
 ) -> PreTrainedModel:
     """The causal language model in `folder`, in `dtype` ("auto": its own), to evaluate.
 
-    It is put on `device`; without one, on the GPU if there is one.
-
-    `hub_kernels` takes a Mamba's kernels from the Hugging Face hub. `to_train` keeps A_log, D and the norms in float32;
-    the forward pass then needs autocast, which Trainer sets.
+    It is put on `device`, and without one on the GPU if there is one. `hub_kernels` takes a Mamba's kernels from the
+    Hugging Face hub. `to_train` keeps A_log, D and the norms in float32; the forward pass then needs autocast, which
+    Trainer sets.
 
     Raises:
         RequestError: a weight is missing or cannot be read, or a native checkpoint holds one too many.

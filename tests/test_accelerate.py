@@ -20,7 +20,7 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.state import AcceleratorState, DistributedType, PartialState
 from accelerate.utils.launch import prepare_multi_gpu_env
 from conftest import make_workplace
-from test_mamba import LIBRARY_SCAN, fused_kernel_stand_in
+from test_mamba import fused_kernel_stand_in
 from torch.distributed.tensor import DTensor
 from transformers.models.mamba import modeling_mamba
 
@@ -207,8 +207,7 @@ def test_a_loss_that_is_no_number_in_one_process_stops_both(workplace, monkeypat
 
 def test_a_bypassed_adapter_stops_both_by_name(workplace, monkeypatch):
     monkeypatch.setattr(modeling_mamba, "mamba_inner_fn", fused_kernel_stand_in)
-    monkeypatch.setattr(modeling_mamba, "mamba_selective_scan", LIBRARY_SCAN)
-    monkeypatch.setattr(mamba, "prepare", lambda model_type: [])
+    monkeypatch.setattr(mamba, "remove_fused_kernel", lambda model_type: None)
     statuses, output = together(workplace)
     assert statuses == [1, 1]
     (error,) = errors_in(output)
