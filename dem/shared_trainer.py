@@ -16,8 +16,22 @@ class SharedTrainer(FiniteTrainer):
 
     accelerate deals each effective batch out to the processes, and Trainer divides the sum of all losses by the tokens
     of all processes. What they leave undone: at the end of an epoch accelerate fills the last batch with blocks from
-    the epoch's beginning, which here get no labels and so no part in loss and gradient.
+    the epoch's beginning, which here get no labels and so no part in loss and gradient. And with FSDP accelerate has
+    no autocast: it rounds every weight, the sum of the gradients and the loss instead.
     """
+
+    def create_accelerator_and_postprocess(self):
+        """Set up accelerate; see Trainer."""
+        super().create_accelerator_and_postprocess()
+        if self.is_fsdp_enabled:
+            self.accelerator.state.fsdp_plugin.mixed_precision_policy = None
+
+    def compute_loss_context_manager(self):
+        """What a forward pass runs in; see Trainer."""
+        contexts = super().compute_loss_context_manager()
+        if self.is_fsdp_enabled:
+            contexts.enter_context(self.accelerator.autocast())
+        return contexts
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """The batches of one step; see Trainer."""

@@ -24,7 +24,7 @@ from test_mamba import fused_kernel_stand_in
 from torch.distributed.tensor import DTensor
 from transformers.models.mamba import modeling_mamba
 
-from dem import errors, mamba, processes
+from dem import common, errors, mamba, processes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONFIGS = REPOSITORY / "configs" / "accelerate"
@@ -259,6 +259,18 @@ def test_sharded_weights_end_as_whole_ones(one, workplace, monkeypatch):
     assert statuses == [0, 0], output
     assert_same_adapter(workplace, one)
     assert "2 processes (FSDP: each holds a part of the weights), 2 blocks each a step" in log_of(workplace)
+
+
+def test_sharded_weights_are_rounded_no_more_than_whole_ones(workplace, monkeypatch):
+    half = common.Precision("bf16", torch.bfloat16, "as on a GPU")
+    monkeypatch.setattr(common, "choose_precision", lambda requested: half)
+    assert workplace.train("web") == 0
+    expected = rows_of(workplace)
+    statuses, output = together(workplace, "--overwrite", first=shard_as_if_on_gpus)
+    assert statuses == [0, 0], output
+    for row, other in zip(rows_of(workplace), expected, strict=True):
+        assert float(row["eval_loss"] or 0) == pytest.approx(float(other["eval_loss"] or 0), abs=1e-3)
+    assert {tensor.dtype for tensor in adapter_of(workplace).values()} == {torch.float32}
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused(workplace):
