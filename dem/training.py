@@ -313,8 +313,9 @@ class MarkComplete(TrainerCallback):
 
 
 def adapter_weights(model: peft.PeftModel) -> dict[str, torch.Tensor]:
-    """The weights that train, by name. All processes must ask: where they are sharded, they are gathered."""
-    return {n: processes.whole(p) for n, p in model.named_parameters() if p.requires_grad}
+    """The weights that train, by all their names. All processes must ask: where they are sharded, they are gathered."""
+    named = model.named_parameters(remove_duplicate=False)  # each of the modules that share an adapter is to find it
+    return {n: processes.whole(p) for n, p in named if p.requires_grad}
 
 
 WITHOUT_EFFECT = ("base.name", "training.logging_steps", "training.eval_steps", "training.save_steps", "seconds")
