@@ -153,9 +153,9 @@ def test_the_base_has_left_memory_when_the_merged_model_is_loaded(workplace, mon
         assert workplace.diff(domain) == 0
     load, loaded, alive = comparison.load_model, [], []
 
-    def watched(*arguments):
+    def watched(*arguments, **keywords):
         alive.append(sum(model() is not None for model in loaded))
-        model = load(*arguments)
+        model = load(*arguments, **keywords)
         loaded.append(weakref.ref(model))
         return model
 
