@@ -221,6 +221,8 @@ def run_training(
             gc.collect()  # DDP's hooks on the parameters go with it
             torch.cuda.empty_cache()
             continue
+        finally:
+            on_signal.release()
         if on_signal.stopped:
             raise SharedError(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
         return convergence.seconds
@@ -285,7 +287,6 @@ def _arguments(config: Config, precision: str, state: Path, has_tune: bool, part
         prediction_loss_only=True,
         save_strategy="steps",
         save_steps=training.save_steps,
-        save_total_limit=1,
         report_to="none",
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -305,11 +306,20 @@ COMPLETE = "complete"
 
 
 class MarkComplete(TrainerCallback):
-    """Marks each saved training state once Trainer has written all of it."""
+    """Marks each saved training state once Trainer has written all of it, and only then removes the one before."""
 
     def on_save(self, args, state, control, **kwargs):
         """Put the mark, after everything else that any process writes."""
-        processes.on_main((Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch)
+        processes.on_main(_complete, Path(args.output_dir), f"checkpoint-{state.global_step}")
+
+
+def _complete(folder: Path, newest: str) -> None:
+    (folder / newest / COMPLETE).touch()
+    for saved in folder.glob("checkpoint-*"):
+        if saved.name != newest:
+            # Without its mark it is no state, whenever the removal is cut off.
+            (saved / COMPLETE).unlink(missing_ok=True)
+            shutil.rmtree(saved)
 
 
 def adapter_weights(model: peft.PeftModel) -> dict[str, torch.Tensor]:

@@ -72,7 +72,7 @@ class StopOnSignal(TrainerCallback):
 
     def _note(self, number: int, frame) -> None:
         self.caught = number
-        self._restore()
+        self.release()
         log.info(f"{signal.Signals(number).name}: saving after this step")
 
     def on_step_end(self, args, state, control, **kwargs):
@@ -81,11 +81,11 @@ class StopOnSignal(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
     def on_train_end(self, args, state, control, **kwargs):
-        """Give the signals back."""
-        self._restore()
+        """Learn whether any process was told to stop."""
         self.stopped = processes.any_process(self.caught is not None)
 
-    def _restore(self) -> None:
+    def release(self) -> None:
+        """Give the signals back to whom they were taken from."""
         while self._before:
             signal.signal(*self._before.popitem())
 

@@ -17,7 +17,7 @@ from test_mamba import fused_kernel_stand_in
 from transformers import AutoModelForCausalLM
 from transformers.models.mamba import modeling_mamba
 
-from dem import chunked_loss, convergence, mamba, training_checks
+from dem import chunked_loss, convergence, mamba, training, training_checks
 from dem.chunked_loss import summed_loss, use_chunked_loss
 from dem.errors import WorkError
 
@@ -202,6 +202,20 @@ def test_an_unfinished_training_with_other_settings_begins_anew_and_says_what_ch
     messages = capsys.readouterr().err
     assert "beginning anew" in messages and "training.learning_rate 0.01 -> 0.001" in messages
     assert "going on from" not in messages
+
+
+def test_there_is_a_whole_state_at_every_moment_after_the_first(workplace, monkeypatch):
+    state, whole = workplace.layout.training_state("web"), []
+    mark = Path.touch
+
+    def touch(path, *arguments):
+        if path.name == training.COMPLETE:
+            whole.append(len(list(state.glob("checkpoint-*/complete"))))
+        mark(path, *arguments)
+
+    monkeypatch.setattr(Path, "touch", touch)
+    assert workplace.train("web", "--training.save_steps", "2") == 0
+    assert whole == [0, 1, 1]  # before each mark: the state before it is still there, and no older one
 
 
 def test_time_before_an_interruption_counts(workplace, monkeypatch):
