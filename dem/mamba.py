@@ -29,18 +29,22 @@ class Family:
 
     targets: tuple[str, ...]
     """Modules that `auto` adapts, as far as the model has them."""
+    others: tuple[str, ...]
+    """Modules that train as well, and were found not to be worth their parameters."""
     bypassed: frozenset[str]
     """Modules whose weight the mixer reads without calling the module, so that LoRA around them has no effect."""
     fused: str
     """transformers' name of the kernel that takes raw weights past the adapters around them."""
 
 
-def _mamba_1(*others: str) -> Family:
-    return Family(("in_proj", "x_proj", "out_proj", *others), frozenset({"dt_proj", "conv1d"}), "mamba_inner_fn")
+def _mamba_1(*beside: str) -> Family:
+    # At equal trainable parameters x_proj gains nothing: tests/benchmarks/README.md.
+    targets = ("in_proj", "out_proj", *beside)
+    return Family(targets, ("x_proj",), frozenset({"dt_proj", "conv1d"}), "mamba_inner_fn")
 
 
-def _mamba_2(*others: str) -> Family:
-    return Family(("in_proj", "out_proj", *others), frozenset({"conv1d"}), "mamba2_split_conv1d_scan_combined")
+def _mamba_2(*beside: str) -> Family:
+    return Family(("in_proj", "out_proj", *beside), (), frozenset({"conv1d"}), "mamba2_split_conv1d_scan_combined")
 
 
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -75,7 +79,7 @@ def target_modules(model: PreTrainedModel, chosen: str | list[str]) -> list[str]
         if family and name.rpartition(".")[2] in family.bypassed:
             raise RequestError(
                 f"lora.target_modules: {name} cannot train in a {model_type} model: its weight is read directly and "
-                f"LoRA around it has no effect; choose from {', '.join(family.targets)}"
+                f"LoRA around it has no effect; choose from {', '.join(family.targets + family.others)}"
             )
     return list(chosen)
 

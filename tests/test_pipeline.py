@@ -73,7 +73,7 @@ def test_log_and_convergence_tell_the_training(finished):
     assert "precision: fp32: no GPU here" in log and "asked for: fp16" in log
     assert "torch " in log and "LoRA targets, chosen for its architecture" in log
     assert (
-        re.search(r"x_proj +2 +2/2 \(100%\) +[\d,]+", log)
+        re.search(r"out_proj +2 +2/2 \(100%\) +[\d,]+", log)
         and "out_proj_allowed" in log
         and "selective_scan_fn: dem" in log
     )
