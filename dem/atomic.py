@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dem.errors import RequestError
@@ -33,6 +33,7 @@ def require_replaceable(folder: Path) -> None:
     """
     folder = folder.resolve()  # a link stays, and what it leads to is replaced
     require_writable(folder.parent)
+    _put_back(folder)
     if os.path.ismount(folder):
         raise RequestError(
             f"output folder {folder} is a mount point, which cannot be replaced: mount the folder above it"
@@ -63,12 +64,12 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Give a new empty folder to fill; it takes the place of `path` when the block ends without an error.
 
     A reader finds the old folder or the new one. Between the two renames, for an instant, it finds neither; a
-    process killed in that instant leaves the old folder under its set-aside name, and the next call puts it back.
+    process killed in that instant leaves the old folder under its set-aside name, and the next call of this or of
+    `require_replaceable` puts it back.
     """
     path = path.resolve()
     partial, aside = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
-    if aside.exists() and not path.exists():
-        aside.rename(path)
+    _put_back(path)
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -81,6 +82,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_back(path: Path) -> None:
+    aside = path.with_name(f".{path.name}.old")
+    if aside.exists() and not path.exists():
+        with suppress(FileNotFoundError):  # another process of the same run was quicker
+            aside.rename(path)
 
 
 def _keep_note(old: Path, new: Path) -> None:

@@ -34,7 +34,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from dem import mamba, native, processes
 from dem.checkpoints import Checkpoint
-from dem.errors import RequestError
+from dem.errors import RequestError, WorkError
 
 log = logging.getLogger("dem")
 
@@ -171,7 +171,13 @@ def load_model(
     for kernel in mamba.prepare(model.config.model_type, hub_kernels):
         if to_train:  # once is enough; stage 3 loads several models
             log.info(kernel)
-    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    try:
+        return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    except torch.OutOfMemoryError:
+        free, whole = (size / 2**30 for size in torch.cuda.mem_get_info())
+        raise WorkError(
+            f"the model in {folder} does not fit into the GPU: {free:.1f} of its {whole:.1f} GiB are free"
+        ) from None
 
 
 @contextmanager

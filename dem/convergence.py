@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,10 @@ class ConvergenceLog(TrainerCallback):
     second are those of training alone, without evaluation, since this process began.
     """
 
-    def __init__(self, table: Path, tokens_per_step: int):
-        self.table, self.tokens_per_step = table, tokens_per_step
+    def __init__(self, table: Path, blocks: int, batch_size: int, max_length: int):
+        """`blocks` of `max_length` tokens make an epoch, `batch_size` of them a step; the last may have fewer."""
+        self.table = table
+        self.blocks, self.batch_size, self.max_length = blocks, batch_size, max_length
         self.rows: list[dict[str, Any]] = []
         self._began = time.monotonic()
         self._seconds_before = 0.0
@@ -64,7 +67,7 @@ class ConvergenceLog(TrainerCallback):
             return  # Trainer's closing totals
         entry = state.log_history[-1]
         self._evaluating += entry.get("eval_runtime", 0.0)
-        trained = (state.global_step - self._first_step) * self.tokens_per_step
+        trained = self._tokens(state.global_step) - self._tokens(self._first_step)
         seconds = max(time.monotonic() - self._began - self._evaluating, 1e-9)
         entry.update(elapsed_seconds=self.seconds, tokens_per_second=trained / seconds)  # saved with Trainer's state
         row = self._note(entry)
@@ -73,7 +76,8 @@ class ConvergenceLog(TrainerCallback):
         if "eval_loss" in entry:
             log.info(f"{where}  eval_loss {entry['eval_loss']:.4f}")
             return
-        left = int((time.monotonic() - self._began) / trained * self.tokens_per_step * (state.max_steps - row["step"]))
+        per_step = (time.monotonic() - self._began) / (state.global_step - self._first_step)
+        left = int(per_step * (state.max_steps - state.global_step))
         log.info(
             f"{where}  loss {row['loss']:.4f}  lr {row['learning_rate']:.2e}  grad_norm {row['grad_norm']:.3f}  "
             f"{row['tokens_per_second']:,.0f} tokens/s  memory {peak_memory_gib():.2f} GiB  "
@@ -86,8 +90,12 @@ class ConvergenceLog(TrainerCallback):
             self.rows.append(dict.fromkeys(COLUMNS))
         row = self.rows[-1]
         row.update({k: v for k, v in entry.items() if k in COLUMNS})
-        row["tokens"] = row["step"] * self.tokens_per_step
+        row["tokens"] = self._tokens(row["step"])
         return row
+
+    def _tokens(self, step: int) -> int:
+        epochs, steps = divmod(step, math.ceil(self.blocks / self.batch_size))
+        return (epochs * self.blocks + min(steps * self.batch_size, self.blocks)) * self.max_length
 
     def _as_csv(self) -> str:
         text = io.StringIO()

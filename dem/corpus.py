@@ -18,7 +18,7 @@ from dem.errors import RequestError
 Split = Literal["train", "tune", "test"]
 SPLITS: tuple[Split, ...] = ("train", "tune", "test")
 ROWS_AT_ONCE = 1024
-CHARACTERS_AT_ONCE = 1 << 22
+CHARACTERS_AT_ONCE = 1 << 20
 """Text that is tokenized together, so that a shelf of whole books does not fill the memory."""
 
 

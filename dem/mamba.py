@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from inspect import signature
 from types import ModuleType
 
@@ -106,7 +106,8 @@ def prepare(model_type: str, hub_kernels: bool = False) -> list[str]:
     if hub_kernels:
         return [*lines, *_take_hub_kernels(code)]
     if hasattr(code, "mamba_selective_scan"):
-        if _scan_kernel_works():
+        if kernel := _installed_scan_kernel():
+            code.mamba_selective_scan = _with_one_dtype(kernel)
             lines.append(f"selective_scan_fn: the CUDA kernel of mamba_ssm {version('mamba_ssm')}")
         else:
             code.mamba_selective_scan = selective_scan
@@ -125,50 +126,66 @@ def _modeling(model_type: str) -> ModuleType:
     return importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}")
 
 
-def _scan_kernel_works() -> bool:
-    # mamba_ssm can be installed without its compiled part (MAMBA_KEEP_CUDA_BUILD), or with one for another torch.
+def _installed_scan_kernel() -> Callable | None:
+    # mamba_ssm can be installed without its compiled part (MAMBA_KEEP_CUDA_BUILD), with one for another torch, or be
+    # too old for this transformers; what it raises then is of any kind.
+    if not torch.cuda.is_available():
+        return None
     try:
         importlib.import_module("selective_scan_cuda")
-    except ImportError:
-        return False
-    return torch.cuda.is_available()
+        return importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
+    except Exception:
+        return None
 
+
+HUB_VERSION = 4
+"""Of kernels-community/mamba-ssm, which transformers 5.23 takes too; it holds all three kernels."""
 
 HUB_KERNELS = {
-    "mamba_selective_scan": ("kernels-community/mamba-ssm", "selective_scan_fn"),
-    "mamba2_chunk_scan": ("kernels-community/mamba-ssm", "mamba_chunk_scan_combined"),
-    "causal_conv1d_fn": ("kernels-community/causal-conv1d", "causal_conv1d_fn"),
+    "mamba_selective_scan": "selective_scan_fn",
+    "mamba2_chunk_scan": "mamba_chunk_scan_combined",
+    "causal_conv1d_fn": "causal_conv1d_fn",
 }
-"""Repository and name of a kernel on the hub, by transformers' name for what it replaces."""
+"""Name of a kernel on the hub, by transformers' name for what it replaces."""
 
 
 def _take_hub_kernels(code: ModuleType) -> list[str]:
     """Put the hub's kernels into a model's code; a line for the log for each."""
     if not torch.cuda.is_available():
         raise RequestError("hub_kernels: there is no GPU here for them; leave it false")
-    lines = []
-    for name, (repository, kernel_name) in HUB_KERNELS.items():
+    repository, lines = "kernels-community/mamba-ssm", []
+    for name, kernel_name in HUB_KERNELS.items():
         if hasattr(code, name):
             try:
-                kernel = getattr(importlib.import_module("kernels").get_kernel(repository), kernel_name)
+                hub = importlib.import_module("kernels").get_kernel(repository, version=HUB_VERSION)
+                if name == "causal_conv1d_fn" and not hasattr(hub, name):  # the least of the three
+                    lines.append(f"{name}: {_origin('causal_conv1d')}")
+                    continue
+                kernel = getattr(hub, kernel_name)
             except ImportError:
                 raise RequestError("hub_kernels: the package is not installed: pip install kernels") from None
             except Exception as error:  # no network, no build for this torch and CUDA: each fails in its own way
                 reason = (str(error) or repr(error)).splitlines()[0]
                 raise RequestError(f"hub_kernels: {kernel_name} cannot be had from {repository}: {reason}") from None
-            setattr(code, name, _with_its_own_arguments(kernel))
-            lines.append(f"{kernel_name}: {repository} on the Hugging Face hub")
+            one_dtype = name == "mamba_selective_scan"
+            setattr(code, name, _with_one_dtype(kernel) if one_dtype else _with_its_own_arguments(kernel))
+            lines.append(f"{kernel_name}: {repository}, version {HUB_VERSION}, on the Hugging Face hub")
     return lines
+
+
+def _with_one_dtype(kernel: Callable) -> Callable:
+    """The selective scan kernel, which demands B and C in the dtype of u, as it is called here.
+
+    A Jamba whose norms are kept in float32 gives them in float32 beside half-precision states.
+    """
+    call = _with_its_own_arguments(kernel)
+    return lambda u, dt, A, B, C, **kwargs: call(u, dt.to(u.dtype), A, B.to(u.dtype), C.to(u.dtype), **kwargs)
 
 
 def _with_its_own_arguments(kernel: Callable) -> Callable:
     """The kernel, without those of transformers' keyword arguments that only its PyTorch code takes."""
     known = set(signature(kernel).parameters)
-
-    def call(*args, **kwargs):
-        return kernel(*args, **{name: value for name, value in kwargs.items() if name in known})
-
-    return call
+    return lambda *args, **kwargs: kernel(*args, **{name: value for name, value in kwargs.items() if name in known})
 
 
 def _origin(package: str) -> str:
@@ -176,7 +193,7 @@ def _origin(package: str) -> str:
     try:
         importlib.import_module(package)
         return f"the kernel of {package} {version(package)}"
-    except (ImportError, PackageNotFoundError, RuntimeError, OSError):
+    except Exception:  # as transformers, which then keeps its own code
         return f"transformers' PyTorch code (no {package} here)"
 
 

@@ -41,6 +41,7 @@ def train(request: Request) -> None:
         load_model,
         load_tokenizer,
         log,
+        model_config,
         peak_memory_gib,
         require_vocabulary,
         start_log,
@@ -59,7 +60,7 @@ def train(request: Request) -> None:
 
     start_log(None)  # the log of a finished training is left as it is
     data_fingerprint = files_fingerprint(files)
-    record = training.run_record(config, checkpoint.fingerprint(), data_fingerprint)
+    record = training.run_record(config, checkpoint.fingerprint(), model_config(base), tokenizer, data_fingerprint)
     if not request.overwrite and training.is_trained(layout.adapter(domain), record):
         return
 
@@ -89,10 +90,10 @@ def train(request: Request) -> None:
     if not is_main:
         return
 
+    plots.convergence(table, picture, domain)
     with new_folder(layout.adapter(domain)) as folder:
         model.save_pretrained(folder, safe_serialization=False, state_dict=weights)
         (folder / RUN_RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    plots.convergence(table, picture, domain)
     log.info(
         f"{domain}: trained in {record['seconds'] / 60:.1f} min, peak memory {peak_memory_gib():.2f} GiB "
         f"-> {layout.adapter(domain)}"

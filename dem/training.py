@@ -3,7 +3,9 @@
 import gc
 import json
 import re
+import shlex
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,14 @@ import torch
 import transformers
 import xxhash
 from peft.tuners.lora import LoraLayer
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -58,8 +67,7 @@ def block_dataset(
     """The split as blocks of tokens on disk (`input_ids`, int32), made once for the same data and tokenizer."""
     if not corpus.counts[split]:  # which from_generator does not take
         return datasets.Dataset.from_dict({"input_ids": []})
-    tokens = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else sorted(tokenizer.get_vocab().items())
-    key = (BLOCKS_VERSION, data_fingerprint, tokens, tokenizer.eos_token_id, repr(corpus.data), split)
+    key = (BLOCKS_VERSION, data_fingerprint, tokenizer_fingerprint(tokenizer), repr(corpus.data), split)
     datasets.disable_progress_bars()
     try:
         with processes.main_first():  # the others find its blocks in the cache
@@ -68,11 +76,17 @@ def block_dataset(
                 features=datasets.Features({"input_ids": datasets.List(datasets.Value("int32"))}),
                 fingerprint=xxhash.xxh3_128(repr(key).encode()).hexdigest(),
             )
-    except OSError as error:
+    except (OSError, datasets.exceptions.DatasetGenerationError) as error:
         where = datasets.config.HF_DATASETS_CACHE
         raise RequestError(
-            f"token blocks cannot be kept in {where} ({error}): set HF_HOME to a writable folder"
+            f"token blocks cannot be kept in {where} ({error.__cause__ or error}): set HF_HOME to a writable folder"
         ) from None
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A hash (128 bits, hexadecimal) of how the tokenizer cuts text and which token ends it."""
+    cuts = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else sorted(tokenizer.get_vocab().items())
+    return xxhash.xxh3_128(repr((cuts, tokenizer.eos_token_id)).encode()).hexdigest()
 
 
 def require_equal_shares(batch_size: int) -> None:
@@ -94,11 +108,23 @@ def require_one_block(train_blocks: datasets.Dataset, max_length: int, source: P
         )
 
 
-def run_record(config: Config, base_fingerprint: str, data_fingerprint: str) -> dict[str, Any]:
+def run_record(
+    config: Config,
+    base_fingerprint: str,
+    base_config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    data_fingerprint: str,
+) -> dict[str, Any]:
     """What makes the adapter. It is kept beside it, and a run goes on only from a state with the same record."""
     full = config.as_dict()
+    described = {k: v for k, v in base_config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
     return {
-        "base": {"name": config.base_model, "fingerprint": base_fingerprint},
+        "base": {
+            "name": config.base_model,
+            "fingerprint": base_fingerprint,
+            "config": xxhash.xxh3_128(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest(),
+            "tokenizer": tokenizer_fingerprint(tokenizer),
+        },
         "data": {**full["data"], "fingerprint": data_fingerprint},
         "training": full["training"],
         "lora": full["lora"],
@@ -130,10 +156,22 @@ def with_adapter(model: PreTrainedModel, config: Config) -> peft.PeftModel:
     adapted = model.targeted_module_names
     if chosen != "auto" and (lost := [n for n in chosen if not any(f".{m}".endswith(f".{n}") for m in adapted)]):
         raise RequestError(f"lora.target_modules: no module of the base is named {', '.join(lost)}")
+    _refuse_tied_ends(model)
     _share_adapters_of_tied_weights(model)
     _log_targets(model, "chosen for its architecture" if chosen == "auto" else "as asked")
     log.info(mamba.how_to_load(model))
     return model
+
+
+def _refuse_tied_ends(model: peft.PeftModel) -> None:
+    """Refuse an adapter on the embedding or the head where both are one tensor: neither alone can be merged."""
+    base = model.get_base_model()
+    ends = (base.get_input_embeddings(), base.get_output_embeddings())
+    if getattr(model.config, "tie_word_embeddings", False) and any(isinstance(end, LoraLayer) for end in ends):
+        raise RequestError(
+            "lora.target_modules: the embedding and the head of this base are one tensor, and the change of one cannot "
+            "be merged without changing the other; target neither"
+        )
 
 
 def _share_adapters_of_tied_weights(model: peft.PeftModel) -> None:
@@ -203,30 +241,39 @@ def run_training(
     batch_size = config.training.batch_size
     share = batch_size // processes.count()
     for part in [size for size in range(share, 0, -1) if share % size == 0]:
-        convergence = ConvergenceLog(table, batch_size * config.data.max_length)
+        convergence = ConvergenceLog(table, len(train_blocks), batch_size, config.data.max_length)
         on_signal = StopOnSignal()
         resume_from = last_state(state)
         trainer = _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision, state, part)
         trainer.args.eval_on_start = len(tune_blocks) > 0 and resume_from is None
         trainer.add_callback(on_signal)
         trainer.add_callback(convergence)
+        fits = True
         try:
             trainer.train(resume_from_checkpoint=resume_from)
         except torch.OutOfMemoryError as error:
             if processes.count() > 1 and not isinstance(error, TooLittleMemory):
                 raise WorkError(_out_of_memory(part, trainer.state.global_step)) from None
+            fits = False
+        finally:
+            on_signal.release()
+        if not fits:  # said only here, where the error no longer holds the activations of the failed step
             log.info(f"{part} blocks at once do not fit into memory: trying fewer, {batch_size} a step as before")
             model.load_state_dict(untrained, strict=False)
             del trainer
             gc.collect()  # DDP's hooks on the parameters go with it
             torch.cuda.empty_cache()
             continue
-        finally:
-            on_signal.release()
         if on_signal.stopped:
-            raise SharedError(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
+            raise SharedError(f"stopped at step {trainer.state.global_step}; {_how_to_go_on()}")
         return convergence.seconds
     raise SharedError("memory does not suffice for one block at a time: lower data.max_length")
+
+
+def _how_to_go_on() -> str:
+    again = "the same command goes on from there"
+    # Of several processes none knows how the launcher was called.
+    return again if processes.count() > 1 else f"{again}: {shlex.join([Path(sys.executable).name, *sys.argv])}"
 
 
 def _out_of_memory(part: int, step: int) -> str:
@@ -334,7 +381,12 @@ WITHOUT_EFFECT = ("base.name", "training.logging_steps", "training.eval_steps", 
 
 def changes(before: dict[str, Any], now: dict[str, Any], ignored: tuple[str, ...] = WITHOUT_EFFECT) -> list[str]:
     """What differs between two run records, a phrase each: `training.learning_rate 5e-05 -> 0.0001`."""
-    names = {"base.fingerprint": "the base's weights", "data.fingerprint": "the domain's text"}
+    names = {
+        "base.fingerprint": "the base's weights",
+        "base.config": "the base's config.json",
+        "base.tokenizer": "the tokenizer",
+        "data.fingerprint": "the domain's text",
+    }
     old, new = _flat(before), _flat(now)
     different = [k for k in {**old, **new} if old.get(k) != new.get(k) and not k.startswith(ignored)]
     return [names.get(key) or f"{key} {old.get(key)} -> {new.get(key)}" for key in different]

@@ -34,6 +34,8 @@ class WatchAdapters(TrainerCallback):
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
         """After training: every factor has moved."""
+        if state.global_step < state.max_steps:  # a signal ended it, perhaps before the first step that counted
+            return
         factors = _zero_at_first(model)
         moved = processes.any_of([_any(p) for p in factors.values()])
         broken = processes.any_of([not torch.isfinite(processes.own_part(p)).all() for p in factors.values()])

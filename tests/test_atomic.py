@@ -64,3 +64,11 @@ def test_what_cannot_be_written_is_refused(tmp_path):
             check(tmp_path / "file" / "below")
     with pytest.raises(RequestError, match="mount point"):
         require_replaceable(tmp_path.__class__("/proc"))
+
+
+def test_what_was_set_aside_is_put_back_before_any_work(tmp_path):
+    """A process killed between the two renames of `new_folder` leaves this."""
+    (tmp_path / ".lora.old").mkdir()
+    (tmp_path / ".lora.old" / "state").touch()
+    require_replaceable(tmp_path / "lora")
+    assert (tmp_path / "lora" / "state").exists() and not (tmp_path / ".lora.old").exists()

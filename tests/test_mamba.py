@@ -136,6 +136,19 @@ def test_pefts_refusal_is_lifted_only_for_out_proj_and_only_inside(tmp_path, tok
         get_peft_model(base, LoraConfig(target_modules=["conv1d"], task_type="CAUSAL_LM"))
 
 
+def test_the_scan_kernel_gets_one_dtype():
+    """mamba_ssm's kernel refuses others; a Jamba with norms in float32 would give B and C in float32."""
+    seen = []
+
+    def selective_scan_fn(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False):
+        seen.extend([u.dtype, delta.dtype, B.dtype, C.dtype, A.dtype])
+
+    tensors, others = inputs(dtype=torch.float32)
+    half = [t.bfloat16() for t in tensors[:2]]
+    mamba._with_one_dtype(selective_scan_fn)(*half, *tensors[2:], **others, use_mambapy=False)
+    assert seen == [torch.bfloat16] * 4 + [torch.float32]
+
+
 def test_hub_kernels_are_used_when_asked_for(tmp_path, tokenizer, library, monkeypatch):
     called = []
 
@@ -145,10 +158,11 @@ def test_hub_kernels_are_used_when_asked_for(tmp_path, tokenizer, library, monke
 
     convolution = modeling_mamba.causal_conv1d_fn
     monkeypatch.setattr(modeling_mamba, "causal_conv1d_fn", convolution)
-    hub = {
-        "kernels-community/mamba-ssm": SimpleNamespace(selective_scan_fn=selective_scan_fn),
-        "kernels-community/causal-conv1d": SimpleNamespace(causal_conv1d_fn=convolution),
-    }
+
+    def get_kernel(repository, *, version):
+        assert (repository, version) == ("kernels-community/mamba-ssm", 4)
+        return SimpleNamespace(selective_scan_fn=selective_scan_fn, causal_conv1d_fn=convolution)
+
     with pytest.raises(RequestError, match="no GPU here"):
         mamba.prepare("mamba", hub_kernels=True)
     with monkeypatch.context() as machine:
@@ -156,8 +170,9 @@ def test_hub_kernels_are_used_when_asked_for(tmp_path, tokenizer, library, monke
         machine.setitem(sys.modules, "kernels", None)
         with pytest.raises(RequestError, match="pip install kernels"):
             mamba.prepare("mamba", hub_kernels=True)
-        machine.setitem(sys.modules, "kernels", SimpleNamespace(get_kernel=hub.__getitem__))
+        machine.setitem(sys.modules, "kernels", SimpleNamespace(get_kernel=get_kernel))
         lines = mamba.prepare("mamba", hub_kernels=True)
-    assert "selective_scan_fn: kernels-community/mamba-ssm on the Hugging Face hub" in lines and len(lines) == 3
+    assert "selective_scan_fn: kernels-community/mamba-ssm, version 4, on the Hugging Face hub" in lines
+    assert len(lines) == 3
     gradients = lora_gradients(make_base(tmp_path / "base", tokenizer), ["x_proj", "out_proj"])
     assert called and all(g.any() for g in gradients.values())

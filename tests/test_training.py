@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_base
+from conftest import make_base, make_workplace
 from safetensors.torch import load_file, save_file
 from test_mamba import fused_kernel_stand_in
 from transformers import AutoModelForCausalLM
@@ -202,6 +203,42 @@ def test_an_unfinished_training_with_other_settings_begins_anew_and_says_what_ch
     messages = capsys.readouterr().err
     assert "beginning anew" in messages and "training.learning_rate 0.01 -> 0.001" in messages
     assert "going on from" not in messages
+
+
+def test_another_tokenizer_or_another_config_of_the_base_is_a_change(workplace, capsys):
+    assert workplace.train("web") == 0
+    config = json.loads((workplace.base / "config.json").read_text())
+    (workplace.base / "config.json").write_text(json.dumps(config | {"layer_norm_epsilon": 0.1}))
+    assert workplace.train("web") == 2
+    assert "there changed the base's config.json;" in capsys.readouterr().err
+    (workplace.base / "config.json").write_text(json.dumps(config))
+    other = json.loads((workplace.base / "tokenizer.json").read_text())
+    other["model"]["merges"] = other["model"]["merges"][:10]
+    (workplace.base / "tokenizer.json").write_text(json.dumps(other))
+    assert workplace.train("web") == 2
+    assert "there changed the tokenizer;" in capsys.readouterr().err
+
+
+def test_how_often_is_evaluated_changes_nothing(workplace):
+    options = ("--lora.dropout", "0.3", "--training.epochs", "0.1")
+    assert workplace.train("web", *options, "--training.eval_steps", "5") == 0
+    seldom = adapter_of(workplace)
+    assert workplace.train("web", *options, "--training.eval_steps", "2", "--overwrite") == 0
+    assert all(torch.equal(t, seldom[n]) for n, t in adapter_of(workplace).items())
+
+
+def test_tokens_of_a_short_last_step_are_counted_as_they_are(workplace):
+    assert workplace.train("web", "--training.batch_size", "100", "--training.epochs", "2") == 0
+    blocks = int(re.search(r"([\d,]+) blocks of 64 tokens", log_of(workplace))[1].replace(",", ""))
+    assert blocks % 100
+    rows = list(csv.DictReader(workplace.layout.train_summary("web", ".csv").read_text().splitlines()))
+    assert int(rows[-1]["tokens"]) == 2 * blocks * 64
+
+
+def test_the_ends_of_a_tied_base_are_refused(tmp_path, tokenizer, capsys):
+    place = make_workplace(tmp_path, tokenizer, tied=True)
+    assert place.train("web", "--lora.target_modules", "[in_proj,lm_head]") == 2
+    assert "are one tensor" in capsys.readouterr().err
 
 
 def test_there_is_a_whole_state_at_every_moment_after_the_first(workplace, monkeypatch):
