@@ -265,12 +265,14 @@ def reuse_freed_memory() -> None:
     Every page of fresh memory costs a fault, and a training on a CPU that gets fresh memory for each large tensor
     spends a fifth of its time on them. The price is a larger process between two steps.
     """
-    M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h; -1 disables trimming, 0 the fresh mapping for each tensor
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h; -1 disables trimming
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # no glibc
         return
-    mallopt(M_MMAP_MAX, 0)
+    # The largest value that glibc takes. Larger pieces, the logits above all, still go back: kept, they would stay
+    # in the way of each other and treble the memory at a vocabulary of 96,000.
+    mallopt(M_MMAP_THRESHOLD, 32 << 20)
     mallopt(M_TRIM_THRESHOLD, -1)
 
 
