@@ -262,7 +262,7 @@ def place(tmp_path, tokenizer):
 def outputs_of(place) -> dict:
     """What the three stages of both domains make of the base."""
     for domain in DOMAINS:
-        assert place.train(domain) == 0 and place.diff(domain) == 0
+        assert place.train(domain, "--overwrite") == 0 and place.diff(domain) == 0
     assert place.merge() == 0
     layout = place.layout
     with layout.metric_summary.open(encoding="utf-8") as file:
