@@ -42,6 +42,17 @@ def require_replaceable(folder: Path) -> None:
         raise RequestError(f"output folder {folder} cannot be written: a file is in its place")
 
 
+def require_space(folder: Path, size: int) -> None:
+    """Refuse, before any work, to write `size` bytes into `folder` where the disk has not got them.
+
+    Raises:
+        RequestError: the disk is too full.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise RequestError(f"{folder} needs {size / 2**30:.2f} GiB, and the disk has {free / 2**30:.2f} GiB free")
+
+
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Give the path of a new file to write; it becomes `path` when the block ends without an error."""

@@ -6,9 +6,12 @@ checkpoint is read and written by transformers' names.
 """
 
 import json
+import math
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,8 @@ import torch
 import xxhash
 
 from dem import native
-from dem.errors import RequestError
+from dem.errors import RequestError, WorkError
+from dem.streams import PIECE, NewFile, buffers, in_order, read_exactly
 
 DTYPES = {
     "F64": torch.float64,
@@ -31,6 +35,11 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 """PyTorch's types by the names that safetensors headers use."""
+
+Change = Callable[[torch.Tensor], torch.Tensor]
+
+READ_AHEAD = 2
+"""Parts of a tensor that are read while another is worked on."""
 
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.gguf", "*.index.json")
 
@@ -48,7 +57,23 @@ class Tensor:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return torch.Size(self.shape).numel()
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Number of bytes."""
+        return self.end - self.start
+
+    def cuts(self) -> list[tuple[int, int]]:
+        """The tensor in parts of whole rows and about PIECE bytes, as (first byte, end) counted from its beginning."""
+        row = max(1, self.bytes // max(1, matrix_shape(self.shape)[0]))
+        step = max(1, PIECE // row) * row
+        return [(start, min(start + step, self.bytes)) for start in range(0, self.bytes, step)]
+
+
+def matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns of a tensor seen as a matrix: its last dimension is the columns, of a vector it is the rows."""
+    return (math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (math.prod(shape), 1)
 
 
 class Shard:
@@ -77,11 +102,19 @@ class Shard:
         # Copy-on-write: a library that writes into a base weight must hit neither the file nor a fault.
         self._bytes = torch.from_numpy(np.memmap(path, mode="c"))
         self._data_start = 8 + length
+        self._file = path.open("rb", buffering=0)
         end = max((t.end for t in self.tensors), default=0)
         if path.stat().st_size != self._data_start + end:
             raise RequestError(
                 f"{path} is cut short or damaged: {path.stat().st_size} bytes, {self._data_start + end} expected"
             )
+
+    def read_into(self, buffer: memoryview, tensor: Tensor, start: int) -> None:
+        """Fill `buffer` with the tensor's bytes from its byte `start` on."""
+        try:
+            read_exactly(self._file.fileno(), buffer, self._data_start + tensor.start + start)
+        except (OSError, EOFError) as error:
+            raise WorkError(f"{self.path} can no longer be read: {error}") from None
 
     def read(self, tensor: Tensor) -> torch.Tensor:
         """The tensor, mapped from the file: its pages are read when they are used. Do not write to it."""
@@ -125,9 +158,44 @@ class PickledShard:
         header = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
         self.header = header + b" " * (-len(header) % 8)  # data aligned to 8 bytes
 
+    def read_into(self, buffer: memoryview, tensor: Tensor, start: int) -> None:
+        """Fill `buffer` with the tensor's bytes from its byte `start` on."""
+        buffer[:] = as_bytes(self._loaded[tensor.name])[start : start + len(buffer)]
+
     def read(self, tensor: Tensor) -> torch.Tensor:
         """The tensor, mapped from the file."""
         return self._loaded[tensor.name].contiguous()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of a tensor, in a buffer that is soon used again."""
+
+    tensor: Tensor
+    data: memoryview
+
+    def rows(self) -> torch.Tensor:
+        """The rows as a matrix."""
+        flat = torch.frombuffer(self.data, dtype=DTYPES[self.tensor.dtype])
+        return flat.view(-1, matrix_shape(self.tensor.shape)[1])
+
+
+class _Hashes:
+    """The hash of each tensor's bytes, added part by part."""
+
+    def __init__(self) -> None:
+        self._by_name: defaultdict[str, xxhash.xxh3_128] = defaultdict(xxhash.xxh3_128)
+
+    def add(self, name: str, data: memoryview) -> None:
+        self._by_name[name].update(data)
+
+    def of(self, checkpoint: "Checkpoint") -> str:
+        whole = xxhash.xxh3_128()
+        for name in sorted(checkpoint):
+            tensor = checkpoint.tensor(name)
+            digest = self._by_name[name].hexdigest()
+            whole.update(f"{name} {tensor.dtype} {list(tensor.shape)} {digest}\n".encode())
+        return whole.hexdigest()
 
 
 class Checkpoint:
@@ -151,6 +219,10 @@ class Checkpoint:
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
+    def tensor(self, name: str) -> Tensor:
+        """The description of the tensor `name`."""
+        return self._places[name][1]
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of the tensor `name`."""
         return self._places[name][1].shape
@@ -164,39 +236,62 @@ class Checkpoint:
         """Number of elements of all tensors together."""
         return sum(tensor.size for _, tensor in self._places.values())
 
+    def size(self) -> int:
+        """Bytes of all tensors together."""
+        return sum(tensor.bytes for _, tensor in self._places.values())
+
     def fingerprint(self, progress: Callable[[int], object] = lambda size: None) -> str:
         """A hash (128 bits, hexadecimal) of all names, types, shapes and values, however they lie in files.
 
-        `progress` is told the bytes of each tensor read.
+        `progress` is told the bytes of each part read.
         """
-        whole = xxhash.xxh3_128()
-        for name in sorted(self._places):
-            shard, tensor = self._places[name]
-            values = xxhash.xxh3_128(as_bytes(shard.read(tensor))).hexdigest()
-            whole.update(f"{name} {tensor.dtype} {list(tensor.shape)} {values}\n".encode())
-            progress(tensor.end - tensor.start)
-        return whole.hexdigest()
+        hashes = _Hashes()
+        for part in self._parts(hashes):
+            progress(len(part.data))
+        return hashes.of(self)
 
-    def size(self) -> int:
-        """Bytes of all tensors together."""
-        return sum(tensor.end - tensor.start for _, tensor in self._places.values())
+    def write(
+        self, folder: Path, changing: Callable[[Tensor], Change | None], progress: Callable[[int], object]
+    ) -> str:
+        """Write the checkpoint into `folder` in one pass, and return the fingerprint of what was read.
 
-    def write(self, folder: Path, changed: Callable[[str, torch.Tensor], torch.Tensor]) -> Iterator[int]:
-        """Write the checkpoint into `folder` with each tensor replaced by `changed(name, tensor)`.
+        Reading, computing and writing overlap, in a few buffers of PIECE bytes.
 
-        `changed` returns the tensor it was given, or a new one of the same dtype and shape. Yields the bytes of each
-        tensor when it is written. One tensor is in memory at a time.
+        Args:
+            folder: an existing one.
+            changing: of each tensor, the function that is handed its rows (a matrix, see `matrix_shape`), some at a
+                time and in order, and returns what to write in their place, in the same dtype; None to copy it.
+            progress: told the bytes of each part when it has been handed to the writer.
         """
+        hashes = _Hashes()
+        parts = self._parts(hashes)
         for shard in self.shards:
-            with (folder / shard.file_name).open("wb") as file:
+            with NewFile(folder / shard.file_name) as file:
                 file.write(len(shard.header).to_bytes(8, "little"))
                 file.write(shard.header)
                 for tensor in shard.tensors:
-                    file.write(as_bytes(changed(tensor.name, shard.read(tensor))))
-                    yield tensor.end - tensor.start
+                    change = changing(tensor)
+                    for part in islice(parts, len(tensor.cuts())):
+                        file.write(as_bytes(change(part.rows())) if change else part.data)
+                        progress(len(part.data))
             # safetensors leaves its files with mode 0600; what was readable in the base stays readable.
             shutil.copymode(shard.path, folder / shard.file_name)
         self._write_index(folder)
+        return hashes.of(self)
+
+    def _parts(self, hashes: "_Hashes") -> Iterator["_Part"]:
+        """All tensors, shard by shard, in parts that were read and hashed ahead."""
+
+        def read(place: tuple, buffer: memoryview) -> _Part:
+            shard, tensor, start, end = place
+            part = _Part(tensor, buffer[: end - start])
+            shard.read_into(part.data, tensor, start)
+            hashes.add(tensor.name, part.data)
+            return part
+
+        places = [(shard, t, *cut) for shard in self.shards for t in shard.tensors for cut in t.cuts()]
+        largest = max((end - start for *_, start, end in places), default=1)
+        return in_order(read, places, buffers(READ_AHEAD + 1, largest), workers=1)
 
     def _write_index(self, folder: Path) -> None:
         if self.index is None:

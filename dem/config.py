@@ -105,8 +105,8 @@ class LoraConfig:
 class DiffConfig:
     """Stage 2: the difference vector."""
 
-    storage: Literal["dense"] = "dense"
-    """Form of the vector: every element of every changed parameter."""
+    storage: Literal["dense", "lowrank"] = "dense"
+    """Form of the vector: dense stores every element; lowrank keeps each LoRA change as its two factors, exactly."""
     dtype: Literal["float32", "float16"] = "float32"
     """Type of the stored elements."""
     normalize: Literal["none", "l2"] = "none"

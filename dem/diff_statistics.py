@@ -1,19 +1,25 @@
 """Statistics of a difference vector: of the whole and of each parameter, without ever holding it in memory."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import stats
 
-from dem.diffs import Difference
+from dem.checkpoints import matrix_shape
+from dem.diffs import Delta, Difference, tile_rows
 
-PIECE = 1 << 18
-"""Elements taken at once; their float64 copies stay in cache."""
 SAMPLE = 5000
 """Elements in the test of normality. With all of them, any departure from normal would be significant."""
 HISTOGRAM_SIGMAS = 6
 HISTOGRAM_BINS = 120
+HISTOGRAM_ALL = 1 << 24
+"""Elements up to which the histogram counts all; of more it counts every HISTOGRAM_STRIDE-th."""
+HISTOGRAM_STRIDE = 17
+"""A prime, so that it meets all columns of a matrix alike."""
 
 
 @dataclass
@@ -29,18 +35,14 @@ class Moments:
     high: float = -np.inf
 
     @classmethod
-    def of(cls, values: np.ndarray) -> "Moments":
-        """The moments of a non-empty flat array."""
-        return sum((cls._of_piece(values[i : i + PIECE]) for i in range(0, values.size, PIECE)), cls())
-
-    @classmethod
-    def _of_piece(cls, values: np.ndarray) -> "Moments":
-        values = values.astype(np.float64)
-        mean = values.mean()
-        d = values - mean
-        d2 = d * d
-        sums = (d2.sum(), (d2 * d).sum(), (d2 * d2).sum())
-        return cls(values.size, float(mean), *map(float, sums), float(values.min()), float(values.max()))
+    def about(cls, centre: float, count: int, sums: tuple[float, ...], low: float, high: float) -> "Moments":
+        """From the sums of the powers 1 to 4 of the distances from `centre`, which is near the mean."""
+        s1, s2, s3, s4 = sums
+        d = s1 / count
+        m2 = s2 - count * d**2
+        m3 = s3 - 3 * d * s2 + 2 * count * d**3
+        m4 = s4 - 4 * d * s3 + 6 * d**2 * s2 - 3 * count * d**4
+        return cls(count, centre + d, m2, m3, m4, low, high)
 
     def __add__(self, other: "Moments") -> "Moments":
         """The moments of both sets together (Pebay 2008, SAND2008-6212, equations 2.1 and 3.1)."""
@@ -88,47 +90,127 @@ class Moments:
         }
 
 
-def summarise(
-    difference: Difference, moments: dict[str, Moments], base_parameters: int, seed: int
-) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """The summary, and the histogram's counts and edges.
+def spread(delta: Delta) -> Moments:
+    """Count, mean and m2 of a change, which the other statistics are taken about; the rest is left at its defaults.
 
-    Args:
-        difference: the vector as it was stored.
-        moments: of each parameter, by name.
-        base_parameters: number of elements of the base model.
-        seed: of the sample that is tested for normality.
+    Of two factors they follow without the product: the sum of its elements is the product of the factors' sums over
+    rows and columns, and that of their squares is the sum of (left^T left) * (right right^T).
     """
-    whole = sum(moments.values(), Moments())
-    reach = HISTOGRAM_SIGMAS * whole.std or 1.0
-    span = (whole.mean - reach, whole.mean + reach)
-    edges = np.histogram_bin_edges([], HISTOGRAM_BINS, span)
-    counts = np.zeros(HISTOGRAM_BINS, dtype=np.int64)
-    far: dict[str, int] = dict.fromkeys(moments, 0)
-    far_from_whole = 0
-    for parameter, piece in difference.flat_pieces(PIECE):
-        own = moments[parameter.name]
-        values = piece.astype(np.float64)
-        far[parameter.name] += int(np.count_nonzero(np.abs(values - own.mean) > 3 * own.std))
-        far_from_whole += int(np.count_nonzero(np.abs(values - whole.mean) > 3 * whole.std))
-        counts += np.histogram(values, HISTOGRAM_BINS, span)[0]
-    summary = {
-        "domain": difference.index.domain,
-        "base": difference.index.base,
-        "source": difference.index.source,
-        "dtype": difference.index.dtype,
-        "normalize": difference.index.normalize,
-        "norm_before_normalisation": difference.index.norm,
-        "share_of_base_parameters": whole.count / base_parameters,
-        **whole.summary(),
-        "share_beyond_3_sigma": far_from_whole / whole.count,
-        "normality": normality(difference.sample(SAMPLE, seed), seed),
-        "parameters": [
-            {"name": name, **own.summary(), "share_beyond_3_sigma": far[name] / own.count}
-            for name, own in moments.items()
-        ],
-    }
-    return summary, counts, edges
+    count = math.prod(delta.shape)
+    if delta.factors is None:
+        return sum((_spread_of_tile(tile) for tile in _tiles_of(delta)), Moments())
+    left, right = (half.double() for half in delta.factors)
+    left = left * delta.scale
+    mean = float(left.sum(0) @ right.sum(1)) / count
+    squares = float(((left.T @ left) * (right @ right.T)).sum())
+    return Moments(count, mean, max(0.0, squares - count * mean**2))
+
+
+def _tiles_of(delta: Delta) -> Iterator[torch.Tensor]:
+    height, width = matrix_shape(delta.shape)
+    step = tile_rows(delta.shape)
+    buffer = torch.empty(step, width)
+    for first in range(0, height, step):
+        tile = buffer[: min(step, height - first)]
+        delta.rows(first, first + len(tile), tile)
+        yield tile
+
+
+def _spread_of_tile(tile: torch.Tensor) -> Moments:
+    values = tile.double()
+    return Moments(values.numel(), float(values.mean()), float((values - values.mean()).square().sum()))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is counted in one tile."""
+
+    moments: Moments
+    beyond: int
+    """Elements more than 3 standard deviations of their parameter from its mean."""
+    beyond_whole: int
+    """The same for the whole difference's mean and deviation."""
+    histogram: np.ndarray
+
+
+class Statistics:
+    """The statistics of a difference, gathered from its tiles.
+
+    The sums over a tile are taken in float32, those over tiles in float64.
+    """
+
+    def __init__(self, spreads: dict[str, Moments], factor: float):
+        """Of the changes with these spreads, each multiplied by `factor`."""
+        self._near = {name: (s.mean * factor, s.std * factor) for name, s in spreads.items()}
+        whole = sum(spreads.values(), Moments())
+        self._near_whole = (whole.mean * factor, whole.std * factor)
+        self._stride = HISTOGRAM_STRIDE if whole.count > HISTOGRAM_ALL else 1
+        reach = HISTOGRAM_SIGMAS * self._near_whole[1] or 1.0
+        self._span = (self._near_whole[0] - reach, self._near_whole[0] + reach)
+        self._moments = dict.fromkeys(spreads, Moments())
+        self._beyond = dict.fromkeys(spreads, 0)
+        self._beyond_whole = 0
+        self._counts = np.zeros(HISTOGRAM_BINS)
+
+    def describe(self, name: str, values: torch.Tensor) -> Figures:
+        """The figures of a tile (flat, float32) of the parameter `name`; several threads may ask at once."""
+        mean, std = self._near[name]
+        d = values - mean
+        d2 = d * d
+        sums = tuple(float(s) for s in (d.sum(), d2.sum(), torch.dot(d2, d), torch.dot(d2, d2)))
+        low, high = map(float, torch.aminmax(values))
+        elements = values.numpy()
+        whole_mean, whole_std = self._near_whole
+        return Figures(
+            Moments.about(mean, values.numel(), sums, low, high),
+            np.count_nonzero(d2.numpy() > (3 * std) ** 2),
+            np.count_nonzero(elements > whole_mean + 3 * whole_std)
+            + np.count_nonzero(elements < whole_mean - 3 * whole_std),
+            torch.histc(values[:: self._stride], HISTOGRAM_BINS, *self._span).numpy(),
+        )
+
+    def add(self, name: str, figures: Figures) -> None:
+        """Take in a tile of the parameter `name`."""
+        self._moments[name] += figures.moments
+        self._beyond[name] += figures.beyond
+        self._beyond_whole += figures.beyond_whole
+        self._counts += figures.histogram
+
+    @property
+    def whole(self) -> Moments:
+        """The moments of the whole difference."""
+        return sum(self._moments.values(), Moments())
+
+    def histogram(self) -> tuple[np.ndarray, np.ndarray]:
+        """Counts (estimated from some of the elements, if there are many) and edges of the bins."""
+        return self._counts * self._stride, np.histogram_bin_edges([], HISTOGRAM_BINS, self._span)
+
+    def summary(self, difference: Difference, base_parameters: int, seed: int) -> dict[str, Any]:
+        """All figures by name.
+
+        Args:
+            difference: the vector as it was stored.
+            base_parameters: number of elements of the base model.
+            seed: of the sample that is tested for normality.
+        """
+        whole, index = self.whole, difference.index
+        return {
+            "domain": index.domain,
+            "base": index.base,
+            "source": index.source,
+            "storage": index.storage,
+            "dtype": index.dtype,
+            "normalize": index.normalize,
+            "norm_before_normalisation": index.norm,
+            "share_of_base_parameters": whole.count / base_parameters,
+            **whole.summary(),
+            "share_beyond_3_sigma": self._beyond_whole / whole.count,
+            "normality": normality(difference.sample(SAMPLE, seed), seed),
+            "parameters": [
+                {"name": name, **own.summary(), "share_beyond_3_sigma": self._beyond[name] / own.count}
+                for name, own in self._moments.items()
+            ],
+        }
 
 
 def normality(sample: np.ndarray, seed: int) -> dict[str, Any]:

@@ -1,47 +1,37 @@
-"""The difference vector: how it is made from an adapter, written, and read back.
+"""The difference vector on disk: its format, writing it and reading it back.
 
-`diff_<domain>.npy` is one flat array: the changed parameters, each in C order, one after the other.
-`diff_<domain>.json` is its index, the `Index` below.
+`diff_<domain>.npy` is one flat array, one changed parameter after the other: of a dense one the elements in C order, of
+a low-rank one its two factors, whose product is the change. `diff_<domain>.json` is its index, the `Index` below.
 """
 
+import io
 import json
-import os
-import warnings
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
 import xxhash
-from peft import PeftModel
-from peft.tuners.lora import LoraLayer
-from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightRenaming, rename_source_key
 
-from dem import mamba
 from dem.atomic import write_text
-from dem.checkpoints import Checkpoint, as_bytes, files_fingerprint
-from dem.common import model_config, read_json
+from dem.checkpoints import as_bytes, files_fingerprint, matrix_shape
+from dem.common import read_json
 from dem.errors import RequestError
-from dem.layout import RUN_RECORD
+from dem.streams import NewFile, available_cores, in_order, one_thread_each, read_exactly
 
 FORMAT_VERSION = 1
 
-MORE_THAN_LOW_RANK = (
-    "use_dora",
-    "modules_to_save",
-    "target_parameters",
-    "trainable_token_indices",
-    "lora_bias",
-    "layer_replication",
-    "alora_invocation_tokens",
-    "use_qalora",
-    "arrow_config",
-)
-"""PEFT's settings by which an adapter does something besides adding scale * B @ A."""
+TILE = 1 << 17
+"""Elements that are worked on at once: in float32, half a MiB, so that they stay in a core's cache."""
+
+
+def tile_rows(shape: tuple[int, ...]) -> int:
+    """Rows of a matrix of this shape that make a tile."""
+    return max(1, TILE // max(1, matrix_shape(shape)[1]))
 
 
 @dataclass(frozen=True)
@@ -53,11 +43,18 @@ class Parameter:
     offset: int
     fingerprint: str | None = None
     """A hash of the stored elements, checked whenever they are read."""
+    factors: tuple[tuple[int, int], tuple[int, int]] | None = None
+    """Where the change is stored as two factors, their shapes (rows, rank) and (rank, columns)."""
 
     @property
     def size(self) -> int:
-        """Number of elements."""
-        return torch.Size(self.shape).numel()
+        """Number of elements of the change."""
+        return math.prod(self.shape)
+
+    @property
+    def stored(self) -> int:
+        """Number of elements in the vector."""
+        return sum(math.prod(f) for f in self.factors) if self.factors else self.size
 
 
 @dataclass(frozen=True)
@@ -70,6 +67,7 @@ class Index:
     source: dict[str, Any]
     """kind, path and fingerprint of what the difference was made from, and the data's fingerprint where known."""
     storage: str
+    """dense, or lowrank: then each change that has factors is stored as these."""
     dtype: str
     normalize: str
     norm: float
@@ -79,169 +77,85 @@ class Index:
     format_version: int = FORMAT_VERSION
 
     @property
-    def size(self) -> int:
+    def stored(self) -> int:
         """Number of elements of the vector."""
-        return sum(parameter.size for parameter in self.parameters)
+        return sum(parameter.stored for parameter in self.parameters)
 
 
 @dataclass(frozen=True)
 class Delta:
-    """One parameter's change, computed when asked for: a float32 tensor of `shape` on the CPU."""
+    """One parameter's change, as a matrix (see `matrix_shape`) that is computed when asked for."""
 
     name: str
     shape: tuple[int, ...]
-    compute: Callable[[], torch.Tensor]
+    factors: tuple[torch.Tensor, torch.Tensor] | None
+    """Float32, (rows, rank) and (rank, columns): the change is `scale` times their product. None if there are none."""
+    scale: float
+    rows: Callable[[int, int, torch.Tensor], object]
+    """Write the change's rows from the first up to the second number into the tensor, which is float32."""
+
+    @classmethod
+    def of_factors(cls, name: str, left: torch.Tensor, right: torch.Tensor, scale: float) -> "Delta":
+        """The change scale * left @ right."""
+
+        def rows(first: int, last: int, out: torch.Tensor) -> None:
+            torch.mm(left[first:last], right, out=out)
+            if scale != 1:
+                out.mul_(scale)
+
+        return cls(name, (left.shape[0], right.shape[1]), (left, right), scale, rows)
+
+    @classmethod
+    def of_whole(cls, name: str, shape: tuple[int, ...], compute: Callable[[], torch.Tensor]) -> "Delta":
+        """The change that `compute` returns, which is asked for when the first row is, and dropped after the last."""
+        lock = Lock()
+        whole: list[torch.Tensor] = []
+        unread = 0
+
+        def rows(first: int, last: int, out: torch.Tensor) -> None:
+            nonlocal unread
+            with lock:
+                if not whole:
+                    whole.append(compute().view(matrix_shape(shape)))
+                    unread = len(whole[0])
+                out.copy_(whole[0][first:last])
+                unread -= last - first
+                if unread == 0:
+                    whole.clear()
+
+        return cls(name, shape, None, 1.0, rows)
 
 
-def adapter_deltas(adapter: Path, base: Path, checkpoint: Checkpoint) -> list[Delta]:
-    """What the LoRA adapter in `adapter` adds to each parameter of the base, in the order of the model's modules.
+@dataclass(frozen=True)
+class Tile:
+    """Some rows of a change, in a buffer that is soon used again, and what was made of them."""
 
-    PEFT itself computes each difference, scale * B @ A. Nothing is computed before a Delta is asked for, and nothing
-    is kept.
-
-    Raises:
-        RequestError: the adapter cannot be read, does not fit the base, or changes more than matrices by low rank.
-    """
-    model = _base_on_disk(base)
-    stored = _stored_names(model, checkpoint)
-    model = _adapter_on_mapped_base(model, stored, adapter, base, checkpoint)
-    _refuse_other_changes(model, adapter)
-    deltas: dict[str, Delta] = {}
-    for module_name, module in model.get_base_model().named_modules():
-        if isinstance(module, LoraLayer):
-            weight = f"{module_name}.weight"
-            shape = tuple(module.get_base_layer().weight.shape)
-            delta = Delta(stored.get(weight, weight), shape, lambda module=module: _delta_weight(module))
-            _require_parameter(checkpoint, delta.name, shape, adapter)
-            first = deltas.setdefault(delta.name, delta)
-            if first is not delta and not torch.equal(first.compute(), delta.compute()):
-                raise RequestError(
-                    f"{adapter} changes {delta.name}, which several modules share, in more ways than one"
-                )
-    if not deltas:
-        raise RequestError(f"{adapter} changes no parameter of {base}")
-    return list(deltas.values())
-
-
-def _base_on_disk(base: Path) -> PreTrainedModel:
-    """The base without any memory for its weights."""
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(model_config(base), trust_remote_code=False)
-
-
-def _stored_names(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, str]:
-    """The checkpoint's name of each parameter of the model, by the model's name of it.
-
-    transformers renames some parameters when it loads, and ties others to one that the checkpoint holds.
-    """
-    renamings = [rule for rule in get_model_conversion_mapping(model) if isinstance(rule, WeightRenaming)]
-    expected = model.state_dict()
-    renamed = {rename_source_key(n, renamings, [], model.base_model_prefix, expected)[0]: n for n in checkpoint}
-    names = {name: stored for name, stored in renamed.items() if name in expected}
-    for name, tied_to in model.all_tied_weights_keys.items():
-        if name not in names and tied_to in names:
-            names[name] = names[tied_to]
-    return names
-
-
-def _adapter_on_mapped_base(
-    model: PreTrainedModel, stored: dict[str, str], adapter: Path, base: Path, checkpoint: Checkpoint
-) -> PeftModel:
-    """The base with the adapter on it, its weights mapped from their files and so not read until they are used."""
-    mapped = {name: checkpoint.read(there) for name, there in stored.items()}
-    model.load_state_dict(mapped, strict=False, assign=True)
-    try:
-        with mamba.out_proj_allowed(), warnings.catch_warnings():
-            warnings.filterwarnings("error", message="Found missing adapter keys")
-            adapted = PeftModel.from_pretrained(model, str(adapter), torch_device="cpu")
-    except Exception as error:  # PEFT, torch and safetensors each raise their own for a damaged or misfit adapter
-        raise RequestError(f"the adapter in {adapter} cannot be put on {base}: {str(error).splitlines()[0]}") from None
-    if unread := [n for n, p in adapted.named_parameters() if "lora_" in n and p.is_meta]:
-        raise RequestError(f"the adapter in {adapter} changes {unread[0]}, whose base weight {base} does not hold")
-    return adapted
-
-
-def _refuse_other_changes(model: PeftModel, adapter: Path) -> None:
-    """Refuse, by name, what an adapter can hold besides scale * B @ A."""
-    config = model.peft_config["default"]
-    if str(getattr(config.peft_type, "value", config.peft_type)) != "LORA":
-        raise RequestError(f"{adapter} is an adapter of type {config.peft_type}; a difference is made of LoRA only")
-    held = [name for name in MORE_THAN_LOW_RANK if getattr(config, name, None)]
-    if getattr(config, "bias", "none") != "none":
-        held.append("bias")
-    if config.init_lora_weights not in (True, False, "gaussian"):
-        held.append(f"init_lora_weights={config.init_lora_weights} (which changes the base)")
-    if held:
-        raise RequestError(f"{adapter} uses {', '.join(held)}, of which no difference is made yet")
-    tied = getattr(model.config, "tie_word_embeddings", False)
-    ends = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
-    if tied and any(id(m) in ends and isinstance(m, LoraLayer) for m in model.get_base_model().modules()):
-        raise RequestError(
-            f"{adapter} changes the embedding or the head of a base where both are one tensor: "
-            "the change of one cannot be merged without changing the other"
-        )
-
-
-def _require_parameter(checkpoint: Checkpoint, name: str, shape: tuple[int, ...], source: Path) -> None:
-    if name not in checkpoint:
-        raise RequestError(f"{source} changes {name}, which the base {checkpoint.folder} does not have")
-    if checkpoint.shape(name) != shape:
-        there = list(checkpoint.shape(name))
-        raise RequestError(f"{source} changes {name} of shape {list(shape)}; in {checkpoint.folder} it is {there}")
-
-
-def _delta_weight(module: LoraLayer) -> torch.Tensor:
-    with torch.no_grad():
-        return module.get_delta_weight("default").to(torch.float32)
-
-
-def adapter_fingerprint(adapter: Path) -> str:
-    """A hash (128 bits, hexadecimal) of the adapter's weights and configuration."""
-    return files_fingerprint(
-        sorted(p for p in adapter.glob("adapter_*") if p.suffix in (".bin", ".safetensors", ".json"))
-    )
-
-
-def adapter_source(adapter: Path, base_fingerprint: str) -> dict[str, str | None]:
-    """Where a difference comes from: the index's `source`. Beside an adapter of stage 1 stands the record of its run.
-
-    Raises:
-        RequestError: the record says that the adapter was trained on another base.
-    """
-    source = {
-        "kind": "adapter",
-        "path": str(adapter),
-        "fingerprint": adapter_fingerprint(adapter),
-        "data_fingerprint": None,
-    }
-    record = adapter / RUN_RECORD
-    if not record.is_file():
-        return source
-    made_by = read_json(record)
-    try:
-        trained_on, data = made_by["base"], made_by["data"]["fingerprint"]
-        same_base = trained_on["fingerprint"] == base_fingerprint
-    except (KeyError, TypeError):
-        raise RequestError(f"{record} is not the record of a training: remove it or train again") from None
-    if not same_base:
-        raise RequestError(
-            f"{adapter} was trained on another base ({trained_on.get('name')}) than base_model: "
-            "set base_model to that one, or train again"
-        )
-    return source | {"data_fingerprint": data}
-
-
-def norm_of(deltas: list[Delta]) -> float:
-    """Euclidean norm of all changes together, accumulated in float64."""
-    return float(sum(d.compute().double().square().sum() for d in deltas)) ** 0.5
+    stored: torch.Tensor
+    """As they stand in the file."""
+    finite: bool
+    described: Any
 
 
 def write_vector(
-    path: Path, deltas: list[Delta], dtype: str, factor: float, seen: Callable[[Delta, np.ndarray], object]
+    path: Path,
+    deltas: list[Delta],
+    storage: str,
+    dtype: str,
+    factor: float,
+    describe: Callable[[str, torch.Tensor], Any],
+    seen: Callable[[str, Any], object],
 ) -> tuple[list[Parameter], str]:
-    """Write `factor` times each change to `path` as one flat array of `dtype`.
+    """Write `factor` times each change to `path` as one flat array of `dtype`, tile by tile, in one pass.
 
-    One parameter is in memory at a time. `seen` is handed each as it was stored (a flat array).
+    Args:
+        path: of the array.
+        deltas: the changes, in the order in which they are stored.
+        storage: dense or lowrank, see `Index`.
+        dtype: float32 or float16.
+        factor: what normalisation multiplies a change by.
+        describe: called by several threads with a parameter's name and a tile of its change (flat, float32): the values
+            that a reader of the file will get.
+        seen: called in order with the parameter's name and what `describe` returned.
 
     Returns:
         The index's list of parameters, and a hash of all elements.
@@ -249,39 +163,138 @@ def write_vector(
     Raises:
         RequestError: an element is not finite, or too large for float16.
     """
-    whole = xxhash.xxh3_128()
-    parameters: list[Parameter] = []
-    offset = 0
-    size = sum(torch.Size(delta.shape).numel() for delta in deltas)
-    header = {"descr": np.dtype(dtype).newbyteorder("<").str, "fortran_order": False, "shape": (size,)}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for delta in deltas:
-            values = delta.compute()
-            stored = (values if factor == 1 else values * factor).to(getattr(torch, dtype)).reshape(-1)
-            if not torch.isfinite(stored).all():
-                raise RequestError(f"the difference of {delta.name} is not finite as {dtype}: {_first_cause(values)}")
-            own = xxhash.xxh3_128(as_bytes(stored)).hexdigest()
-            whole.update(own.encode())
-            parameters.append(Parameter(delta.name, delta.shape, offset, own))
-            offset += stored.numel()
-            file.write(as_bytes(stored))
-            seen(delta, stored.numpy())
-        file.flush()
-        os.fsync(file.fileno())
+    parameters = _placed(deltas, storage)
+    with NewFile(path) as file, one_thread_each():
+        file.write(_header(dtype, sum(p.stored for p in parameters)))
+        for number, (delta, parameter) in enumerate(zip(deltas, parameters, strict=True)):
+            own = xxhash.xxh3_128()
+
+            def store(values: torch.Tensor, own: Any = own) -> None:
+                own.update(as_bytes(values))
+                file.write(as_bytes(values))
+
+            if parameter.factors:
+                halves = _rounded_factors(delta, factor, dtype)
+                for half in halves:
+                    store(half)
+                product = Delta.of_factors(delta.name, *(half.float() for half in halves), 1.0)
+                tiles = _tiles(product, 1.0, "float32", describe)
+            else:
+                tiles = _tiles(delta, factor, dtype, describe)
+            for tile in tiles:
+                if not tile.finite:
+                    raise RequestError(f"the difference of {delta.name} is not finite as {dtype}: {_cause(delta)}")
+                if not parameter.factors:
+                    store(tile.stored)
+                seen(delta.name, tile.described)
+            parameters[number] = replace(parameter, fingerprint=own.hexdigest())
+    whole = xxhash.xxh3_128("".join(p.fingerprint for p in parameters).encode())
     return parameters, whole.hexdigest()
 
 
-def _first_cause(values: torch.Tensor) -> str:
-    if not torch.isfinite(values).all():
-        return "the adapter holds NaN or Inf; train it again"
-    return f"its largest element {values.abs().max():.3g} is beyond float16; use diff.dtype float32"
+def stored_bytes(deltas: list[Delta], storage: str, dtype: str) -> int:
+    """Bytes of the vector that `write_vector` makes of `deltas`."""
+    return sum(p.stored for p in _placed(deltas, storage)) * np.dtype(dtype).itemsize
+
+
+def _placed(deltas: list[Delta], storage: str) -> list[Parameter]:
+    """Where each change will stand in the vector."""
+    parameters, offset = [], 0
+    for delta in deltas:
+        factors = None
+        if storage == "lowrank" and delta.factors:
+            factors = tuple(tuple(half.shape) for half in delta.factors)
+        parameters.append(Parameter(delta.name, delta.shape, offset, factors=factors))
+        offset += parameters[-1].stored
+    return parameters
+
+
+def _header(dtype: str, size: int) -> bytes:
+    """The beginning of a .npy file of `size` elements."""
+    header = io.BytesIO()
+    fields = {"descr": np.dtype(dtype).newbyteorder("<").str, "fortran_order": False, "shape": (size,)}
+    np.lib.format.write_array_header_1_0(header, fields)
+    return header.getvalue()
+
+
+def _rounded_factors(delta: Delta, factor: float, dtype: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """The two factors as they are stored, the scale and the normalisation in the left one."""
+    left, right = delta.factors
+    return (left * (delta.scale * factor)).to(getattr(torch, dtype)), right.to(getattr(torch, dtype))
+
+
+def _tiles(delta: Delta, factor: float, dtype: str, describe: Callable[[str, torch.Tensor], Any]) -> Iterator[Tile]:
+    """`factor` times the change, tile by tile, computed ahead by a few threads."""
+    height, width = matrix_shape(delta.shape)
+    step = tile_rows(delta.shape)
+
+    def make(first: int, slot: tuple[torch.Tensor, torch.Tensor]) -> Tile:
+        last = min(first + step, height)
+        values, stored = (buffer[: (last - first) * width].view(-1, width) for buffer in slot)
+        delta.rows(first, last, values)
+        if factor != 1:
+            values.mul_(factor)
+        if dtype == "float32":
+            stored = values
+        else:
+            values.copy_(stored.copy_(values))
+        return Tile(stored, is_finite(values), describe(delta.name, values.view(-1)))
+
+    workers = available_cores()
+    tile = step * width
+    slots = [(torch.empty(tile), torch.empty(tile, dtype=getattr(torch, dtype))) for _ in range(workers + 2)]
+    return in_order(make, range(0, height, step), slots, workers)
+
+
+def _cause(delta: Delta) -> str:
+    whole = torch.empty(matrix_shape(delta.shape))
+    delta.rows(0, len(whole), whole)
+    if not is_finite(whole):
+        return "what it was made from holds NaN or Inf; make that again"
+    return f"its largest element {whole.abs().max():.3g} is beyond float16; use diff.dtype float32"
 
 
 def write_index(path: Path, index: Index) -> None:
     """Write `index` as JSON, its format version first."""
     text = {"format_version": index.format_version, **asdict(index)}
     write_text(path, json.dumps(text, indent=1, ensure_ascii=False) + "\n")
+
+
+def is_finite(values: torch.Tensor) -> bool:
+    """Whether no element is NaN or Inf; ten times as fast as torch.isfinite on a CPU."""
+    return values.numel() == 0 or all(math.isfinite(extreme) for extreme in torch.aminmax(values))
+
+
+class Rows:
+    """One parameter's change as a matrix, read from its first row to its last."""
+
+    def __init__(self, difference: "Difference", parameter: Parameter):
+        """Begin at the first row.
+
+        Raises:
+            RequestError: it is low-rank, and its factors hold NaN or Inf or are not what the index describes.
+        """
+        self._difference = difference
+        self._parameter = parameter
+        self._row = 0
+        self._factors = difference.factors(parameter.name)
+        self._hash = xxhash.xxh3_128()
+
+    def next_into(self, out: torch.Tensor) -> None:
+        """Write the next rows into `out`, float32, as many as it has.
+
+        Raises:
+            RequestError: with the last row, if what was read is not what the index describes.
+        """
+        first, self._row = self._row, self._row + len(out)
+        if self._factors:
+            left, right = self._factors
+            torch.mm(left[first : self._row], right, out=out)
+            return
+        width = out.shape[1]
+        self._hash.update(self._difference.read_into(out, self._parameter.offset + first * width))
+        if self._row * width == self._parameter.size:
+            self._difference.require_fingerprint(self._parameter, self._hash.hexdigest())
 
 
 class Difference:
@@ -297,9 +310,10 @@ class Difference:
         self.index = _read_index(index)
         try:
             self._vector = np.load(vector, mmap_mode="r", allow_pickle=False)
+            self._file = vector.open("rb", buffering=0)
         except (OSError, ValueError, EOFError) as error:
             raise RequestError(f"{vector} is not a NumPy array that can be read: {error}") from None
-        expected = (self.index.size,)
+        expected = (self.index.stored,)
         if self._vector.shape != expected or self._vector.dtype != np.dtype(self.index.dtype):
             raise RequestError(
                 f"{vector} holds {self._vector.dtype} of shape {self._vector.shape}, "
@@ -310,36 +324,81 @@ class Difference:
     def __contains__(self, name: str) -> bool:
         return name in self._parameters
 
+    def rows(self, name: str) -> Rows:
+        """The parameter's change, to be read row by row."""
+        return Rows(self, self._parameters[name])
+
     def read(self, name: str) -> torch.Tensor:
-        """The parameter's difference, float32, in its shape.
+        """The parameter's change, float32, in its shape.
 
         Raises:
             RequestError: it holds NaN or Inf, or is not what the index describes.
         """
         parameter = self._parameters[name]
-        flat = np.ascontiguousarray(self._vector[parameter.offset : parameter.offset + parameter.size])
-        values = torch.from_numpy(flat.astype(np.float32)).reshape(parameter.shape)
-        if not torch.isfinite(values).all():
-            raise RequestError(f"{self.path} holds NaN or Inf in {name}; make it again (dem/vector_diff.py)")
-        if parameter.fingerprint not in (None, xxhash.xxh3_128(flat.view(np.uint8)).hexdigest()):
-            raise RequestError(
-                f"{self.path}: {name} is not what {self.index.domain}'s index describes; make both again"
-            )
-        return values
+        values = torch.empty(matrix_shape(parameter.shape))
+        self.rows(name).next_into(values)
+        self._require_finite(name, values)
+        return values.view(parameter.shape)
 
-    def flat_pieces(self, elements: int) -> Iterator[tuple[Parameter, np.ndarray]]:
-        """The stored values in order, in flat pieces of at most `elements` that never span two parameters."""
-        for p in self.index.parameters:
-            for start in range(p.offset, p.offset + p.size, elements):
-                yield p, self._vector[start : min(start + elements, p.offset + p.size)]
+    def factors(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """The two matrices whose product is the parameter's change, float32; None if it is stored densely.
+
+        Raises:
+            RequestError: they hold NaN or Inf, or are not what the index describes.
+        """
+        parameter = self._parameters[name]
+        if parameter.factors is None:
+            return None
+        flat = torch.empty(parameter.stored)
+        stored = self.read_into(flat, parameter.offset)
+        self.require_fingerprint(parameter, xxhash.xxh3_128(stored).hexdigest())
+        self._require_finite(name, flat)
+        left, right = parameter.factors
+        return flat[: math.prod(left)].view(left), flat[math.prod(left) :].view(right)
+
+    def read_into(self, out: torch.Tensor, offset: int) -> memoryview:
+        """Fill `out` (float32) with the vector's elements from number `offset` on; return their bytes as stored."""
+        stored = out if self.index.dtype == "float32" else torch.empty(out.shape, dtype=torch.float16)
+        data = as_bytes(stored)
+        try:
+            read_exactly(self._file.fileno(), data, self._vector.offset + offset * stored.element_size())
+        except (OSError, EOFError) as error:
+            raise RequestError(f"{self.path} can no longer be read: {error}") from None
+        if stored is not out:
+            out.copy_(stored)
+        return data
+
+    def require_fingerprint(self, parameter: Parameter, fingerprint: str) -> None:
+        """Refuse what is not what the index describes."""
+        if parameter.fingerprint not in (None, fingerprint):
+            raise RequestError(
+                f"{self.path}: {parameter.name} is not what {self.index.domain}'s index describes; make both again"
+            )
+
+    def _require_finite(self, name: str, values: torch.Tensor) -> None:
+        if not is_finite(values):
+            raise RequestError(f"{self.path} holds NaN or Inf in {name}; make it again (dem/vector_diff.py)")
 
     def sample(self, count: int, seed: int) -> np.ndarray:
-        """`count` elements (all, if there are no more) at positions drawn with `seed`, as float64."""
-        size = self.index.size
-        if size <= count:
-            return self._vector.astype(np.float64)
-        positions = np.random.default_rng(seed).choice(size, count, replace=False, shuffle=False)
-        return self._vector[np.sort(positions)].astype(np.float64)
+        """`count` elements of the changes (all, if there are no more) at places drawn with `seed`, as float64."""
+        ends = np.cumsum([p.size for p in self.index.parameters])
+        size = int(ends[-1])
+        places = np.arange(size)
+        if size > count:
+            places = np.sort(np.random.default_rng(seed).choice(size, count, replace=False, shuffle=False))
+        owners = np.searchsorted(ends, places, side="right")
+        found = [
+            self._elements(p, places[owners == i] - (ends[i] - p.size)) for i, p in enumerate(self.index.parameters)
+        ]
+        return np.concatenate(found)
+
+    def _elements(self, parameter: Parameter, places: np.ndarray) -> np.ndarray:
+        """Single elements of one parameter's change, by their places in C order."""
+        if parameter.factors is None:
+            return self._vector[parameter.offset + places].astype(np.float64)
+        left, right = (half.double().numpy() for half in self.factors(parameter.name))
+        rows, columns = np.divmod(places, right.shape[1])
+        return np.einsum("ij,ij->i", left[rows], right.T[columns])
 
 
 def _read_index(path: Path) -> Index:
@@ -347,7 +406,7 @@ def _read_index(path: Path) -> Index:
     if (version := text.get("format_version")) != FORMAT_VERSION:
         raise RequestError(f"{path} is of format version {version}; this version reads {FORMAT_VERSION}")
     try:
-        text["parameters"] = [Parameter(**{**p, "shape": tuple(map(int, p["shape"]))}) for p in text["parameters"]]
+        text["parameters"] = [_read_parameter(p) for p in text["parameters"]]
         index = Index(**text)
         if index.dtype not in ("float32", "float16") or index.normalize not in ("none", "l2"):
             raise ValueError(f"dtype {index.dtype}, normalize {index.normalize}")
@@ -359,5 +418,23 @@ def _read_index(path: Path) -> Index:
     for parameter in index.parameters:
         if parameter.offset != offset:
             raise RequestError(f"{path}: {parameter.name} should begin at element {offset}, not {parameter.offset}")
-        offset += parameter.size
+        offset += parameter.stored
     return index
+
+
+def _read_parameter(entry: dict[str, Any]) -> Parameter:
+    parameter = Parameter(**{**entry, "shape": tuple(map(int, entry["shape"]))})
+    if parameter.factors is None:
+        return parameter
+    left, right = (tuple(map(int, half)) for half in parameter.factors)
+    (height, rank), (same_rank, width) = left, right
+    if (height, width) != parameter.shape or rank != same_rank:
+        raise ValueError(f"the factors of {parameter.name} do not give its shape")
+    return replace(parameter, factors=(left, right))
+
+
+def adapter_fingerprint(adapter: Path) -> str:
+    """A hash (128 bits, hexadecimal) of the adapter's weights and configuration."""
+    return files_fingerprint(
+        sorted(p for p in adapter.glob("adapter_*") if p.suffix in (".bin", ".safetensors", ".json"))
+    )

@@ -58,23 +58,24 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
     from dem.atomic import new_folder
     from dem.checkpoints import Checkpoint
     from dem.common import log, progress_bar
-    from dem.merging import effective_weights, make_provenance, merged_tensor, open_differences, write_model
+    from dem.merging import Merge, effective_weights, make_provenance, open_differences, require_base, write_model
+    from dem.streams import one_thread_each
 
     config, layout = request.config, request.layout
     began = time.monotonic()
     weights = effective_weights(config.merge)
     checkpoint = Checkpoint(base)
-    with progress_bar(checkpoint.size(), "base fingerprint", "B") as bar:
-        fingerprint = checkpoint.fingerprint(bar.update)
-    differences = open_differences(domains, layout, fingerprint, checkpoint)
+    differences = open_differences(domains, layout, checkpoint)
     log.info(f"merge: {config.merge.method} of {', '.join(f'{d} {weights[d]:.4g}' for d in domains)} on {base}")
     if left_out := [d for d in config.domains if d not in domains]:
         log.info(f"merge: {', '.join(left_out)} have no weight and take no part")
 
-    provenance = make_provenance(config, fingerprint, differences, weights)
-    merged = merged_tensor(differences, weights, config.merge.method)
-    with new_folder(layout.merged_model) as folder, progress_bar(checkpoint.size(), "merge", "B") as bar:
-        write_model(folder, checkpoint, merged, provenance, bar.update)
+    provenance = make_provenance(config, differences, weights)
+    merging = Merge(differences, weights, config.merge.method)
+    with new_folder(layout.merged_model) as folder, one_thread_each():
+        with progress_bar(checkpoint.size(), "merge", "B") as bar:
+            fingerprint = write_model(folder, checkpoint, merging, provenance, bar.update)
+        require_base(differences, fingerprint)
     log.info(f"merge: done in {time.monotonic() - began:.1f} s -> {layout.merged_model}")
 
 

@@ -3,18 +3,19 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 import safetensors
 import torch
 import transformers
 
 import dem
 from dem import native
-from dem.checkpoints import Checkpoint, copy_other_files, files_fingerprint
+from dem.checkpoints import DTYPES, Change, Checkpoint, Tensor, copy_other_files, files_fingerprint, matrix_shape
 from dem.common import read_json
 from dem.config import Config, DataConfig, MergeConfig
-from dem.diffs import Difference, adapter_fingerprint
+from dem.diffs import Difference, adapter_fingerprint, tile_rows
 from dem.errors import RequestError, WorkError
 from dem.layout import RUN_RECORD, Layout
 from dem.methods import normalised_weights, weighted_sum
@@ -28,21 +29,19 @@ def effective_weights(merge: MergeConfig) -> dict[str, float]:
     return {domain: merge.scale * weight for domain, weight in weights.items()}
 
 
-def open_differences(
-    domains: list[str], layout: Layout, base_fingerprint: str, checkpoint: Checkpoint
-) -> dict[str, Difference]:
+def open_differences(domains: list[str], layout: Layout, checkpoint: Checkpoint) -> dict[str, Difference]:
     """Each domain's Difference, by domain.
 
     Raises:
-        RequestError: a difference is missing or damaged, was made from another base, or changes a parameter that
-            the base does not have in that shape. All mistakes are named together.
+        RequestError: a difference is missing or damaged, was made from another base than the others, or changes a
+            parameter that the base does not have in that shape. All mistakes are named together.
     """
     differences, mistakes = {}, []
     for domain in domains:
         try:
             differences[domain] = Difference(*layout.existing_difference(domain))
             _require_own(differences[domain], domain, layout.adapter(domain))
-            _require_fit(differences[domain], base_fingerprint, checkpoint)
+            _require_fit(differences[domain], checkpoint)
         except RequestError as mistake:
             mistakes.append(str(mistake))
     if len({d.index.normalize for d in differences.values()}) > 1:
@@ -64,13 +63,22 @@ def _require_own(difference: Difference, domain: str, adapter: Path) -> None:
         )
 
 
-def _require_fit(difference: Difference, base_fingerprint: str, checkpoint: Checkpoint) -> None:
-    made_from = difference.index.base
-    if made_from["fingerprint"] != base_fingerprint:
-        raise RequestError(
-            f"{difference.path} was made from another base ({made_from['name']}, fingerprint "
-            f"{made_from['fingerprint']}) than base_model (fingerprint {base_fingerprint}): make it again"
-        )
+def require_base(differences: dict[str, Difference], fingerprint: str) -> None:
+    """Refuse differences that were made from another base than the one with this fingerprint.
+
+    Raises:
+        RequestError: names all of them.
+    """
+    if mistakes := [
+        f"{d.path} was made from another base ({d.index.base['name']}, fingerprint {d.index.base['fingerprint']}) "
+        f"than base_model (fingerprint {fingerprint}): make it again"
+        for d in differences.values()
+        if d.index.base["fingerprint"] != fingerprint
+    ]:
+        raise RequestError("; ".join(mistakes))
+
+
+def _require_fit(difference: Difference, checkpoint: Checkpoint) -> None:
     for p in difference.index.parameters:
         if p.name not in checkpoint:
             raise RequestError(f"{difference.path} changes {p.name}, which the base {checkpoint.folder} lacks")
@@ -96,35 +104,109 @@ def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> No
         raise RequestError(f"{adapter} was trained on other text than {files[0]} holds now: train again")
 
 
-def merged_tensor(
-    differences: dict[str, Difference], weights: dict[str, float], method: str
-) -> Callable[[str, torch.Tensor], torch.Tensor]:
-    """The function from a base tensor to the merged one; a tensor that no difference changes is returned as it is.
+class Merge:
+    """The function from each tensor of the base to the merged one; sums in float32, rounded once to the base's dtype.
 
-    The sum is accumulated in float32 (float64 for a float64 base) and rounded once, to the base's dtype.
+    One tile after the other goes through buffers that stay in the cache, if the method allows it.
     """
-    combine = METHODS[method]
 
-    def merged(name: str, base: torch.Tensor) -> torch.Tensor:
-        changing = [d for d in differences if name in differences[d] and weights[d] != 0]
-        if not changing:
-            return base
-        total = combine([differences[d].read(name) for d in changing], [weights[d] for d in changing])
-        result = (base.to(torch.promote_types(base.dtype, torch.float32)) + total).to(base.dtype)
-        if not torch.isfinite(result).all():
-            raise WorkError(f"the merged {name} is not finite in the base's {base.dtype}: lower merge.scale")
-        return result
+    def __init__(self, differences: dict[str, Difference], weights: dict[str, float], method: str):
+        """Of `differences` with `weights`, both by domain; a weight of 0 takes no part."""
+        self._differences = {domain: d for domain, d in differences.items() if weights[domain] != 0}
+        self._weights = weights
+        self._combine = METHODS[method]
+        self._merged = torch.empty(0, dtype=torch.uint8)
 
-    return merged
+    def of(self, tensor: Tensor) -> Change | None:
+        """What `Checkpoint.write` asks for: the function from the next rows of `tensor` to the merged ones.
+
+        Raises:
+            RequestError: (when called) a difference is damaged.
+            WorkError: (when called) a merged element is not finite in the base's dtype.
+        """
+        active = {domain: d for domain, d in self._differences.items() if tensor.name in d}
+        if not active:
+            return None
+        rows = [difference.rows(tensor.name) for difference in active.values()]
+        weights = [self._weights[domain] for domain in active]
+        step, width = tile_rows(tensor.shape), matrix_shape(tensor.shape)[1]
+        changes = torch.empty(len(active), step, width)
+        wide = torch.empty(step, width, dtype=torch.promote_types(DTYPES[tensor.dtype], torch.float32))
+
+        def change(base: torch.Tensor) -> torch.Tensor:
+            merged = self._buffer(base)
+            for first in range(0, len(base), step):
+                part = base[first : first + step]
+                stack = changes[:, : len(part)]
+                for reader, out in zip(rows, stack, strict=True):
+                    reader.next_into(out)
+                total = self._combine(stack, weights)
+                if not add_rounded_once(part, total, merged[first : first + step], wide[: len(part)]):
+                    self._refuse(tensor)
+            return merged
+
+        return change
+
+    def _buffer(self, like: torch.Tensor) -> torch.Tensor:
+        """A tensor of the same shape and dtype, in memory that is used for every result."""
+        size = like.numel() * like.element_size()
+        if self._merged.numel() < size:
+            self._merged = torch.empty(size, dtype=torch.uint8)
+        return self._merged[:size].view(like.dtype).view(like.shape)
+
+    def _refuse(self, tensor: Tensor) -> NoReturn:
+        for difference in self._differences.values():
+            if tensor.name in difference:
+                difference.read(tensor.name)  # which refuses NaN and Inf by name
+        raise WorkError(f"the merged {tensor.name} is not finite in the base's {tensor.dtype}: lower merge.scale")
+
+
+TIE_BITS = {torch.float16: 0xFFF, torch.bfloat16: 0x7FFF}
+"""Bits of a float32 that are all 0 where it lies halfway between two neighbours of the shorter type (or on one)."""
+
+
+def add_rounded_once(base: torch.Tensor, change: torch.Tensor, out: torch.Tensor, wide: torch.Tensor) -> bool:
+    """Set `out` to `base` + `change`, rounded once to their dtype; return whether all of it is finite.
+
+    A sum in float32 is itself rounded. Where that puts it halfway between two numbers of a half-precision type, the
+    second rounding would be a guess (1 element in 16,000 of float16 goes wrong): there the sum is taken in float64.
+
+    Args:
+        base: any floating type.
+        change: float32, of the same shape.
+        out: of the type of `base`.
+        wide: overwritten; float32, or float64 for a base of that type.
+    """
+    wide.copy_(base).add_(change)
+    out.copy_(wide)
+    low, high = map(float, torch.aminmax(wide))
+    if base.dtype in TIE_BITS:
+        bits = wide.view(torch.int32).numpy().reshape(-1)
+        near_ties = np.flatnonzero(bits & TIE_BITS[base.dtype] == 0)
+        exact = base.reshape(-1)[near_ties].double() + change.reshape(-1)[near_ties].double()
+        out.view(-1)[near_ties] = _rounded_to_odd(exact).to(base.dtype)
+    return max(-low, high) <= torch.finfo(out.dtype).max or bool(torch.isfinite(out).all())
+
+
+def _rounded_to_odd(exact: torch.Tensor) -> torch.Tensor:
+    """Float64 as float32, never halfway between half-precision numbers unless exactly so.
+
+    What is inexact moves on to the neighbour on the far side (Boldo and Melquiond 2008, "Emulation of FMA and correctly
+    rounded sums: proved algorithms using rounding to odd", do so with the last bit).
+    """
+    near = exact.float()
+    error = exact - near.double()
+    towards = torch.sign(error) * torch.inf
+    return torch.where(error == 0, near, torch.nextafter(near, towards.float()))
 
 
 def write_model(
     folder: Path,
     checkpoint: Checkpoint,
-    merged: Callable[[str, torch.Tensor], torch.Tensor],
+    merge: Merge,
     provenance: dict[str, Any],
     progress: Callable[[int], object],
-) -> None:
+) -> str:
     """Write the merged weights, the base's config and tokenizer, the model card and `dem_provenance.json`.
 
     Of a native mamba_ssm base the config is written in transformers' terms, as the weights are.
@@ -133,19 +215,17 @@ def write_model(
     if config := native.transformers_config(checkpoint.folder):
         config.dtype = checkpoint.read(native.EMBEDDING).dtype  # A_log and D are often kept in float32 beside it
         config.save_pretrained(folder)
-    for size in checkpoint.write(folder, merged):
-        progress(size)
+    fingerprint = checkpoint.write(folder, merge.of, progress)
     text = json.dumps(provenance, indent=1, ensure_ascii=False)
     (folder / "dem_provenance.json").write_text(text + "\n", encoding="utf-8")
     (folder / "README.md").write_text(_model_card(provenance), encoding="utf-8")
+    return fingerprint
 
 
-def make_provenance(
-    config: Config, base_fingerprint: str, differences: dict[str, Difference], weights: dict[str, float]
-) -> dict[str, Any]:
+def make_provenance(config: Config, differences: dict[str, Difference], weights: dict[str, float]) -> dict[str, Any]:
     """Everything that the merged model was made of."""
     return {
-        "base": {"name": config.base_model, "fingerprint": base_fingerprint},
+        "base": {"name": config.base_model, "fingerprint": next(iter(differences.values())).index.base["fingerprint"]},
         "method": config.merge.method,
         "scale": config.merge.scale,
         "normalize": config.merge.normalize,

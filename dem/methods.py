@@ -10,9 +10,9 @@ from dem.errors import RequestError
 def weighted_sum(differences: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
     """sum_i weights_i * differences_i (Ram et al. 2024, arXiv 2406.15570, equation 2), accumulated in float32.
 
-    `differences` are float32 tensors of one shape; the result is a new one.
+    `differences` are float32 tensors of one shape; the first is overwritten by the result.
     """
-    total = differences[0] * weights[0]
+    total = differences[0].mul_(weights[0])
     for difference, weight in zip(differences[1:], weights[1:], strict=True):
         total.add_(difference, alpha=weight)
     return total

@@ -9,6 +9,7 @@ diff_stats/diff_<domain>_summary.json with a histogram .png. No GPU is used; one
 import json
 import math
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
@@ -29,44 +30,47 @@ def make_difference(request: Request) -> None:
     adapter = layout.existing_adapter(domain)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
-    from dem.atomic import new_file, require_writable
+    from dem.atomic import new_file, require_space, require_writable
     from dem.checkpoints import Checkpoint
     from dem.common import base_folder, log, progress_bar, start_log
-    from dem.diff_statistics import Moments, summarise
-    from dem.diffs import (
-        Difference,
-        Index,
-        adapter_deltas,
-        adapter_source,
-        norm_of,
-        write_index,
-        write_vector,
-    )
 
     vector, index_file = layout.diff_vector(domain), layout.diff_index(domain)
     require_writable(vector.parent, layout.diff_summary(domain, ".json").parent)
     start_log(None)
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
-    deltas = adapter_deltas(adapter, base, checkpoint)
-    elements = sum(math.prod(delta.shape) for delta in deltas)
-    log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements, {config.diff.dtype} each")
-    with progress_bar(checkpoint.size(), "base fingerprint", "B") as bar:
-        fingerprint = checkpoint.fingerprint(bar.update)
-    source = adapter_source(adapter, fingerprint)
+    with ThreadPoolExecutor(1) as beside:  # the disk is read while the rest computes
+        fingerprinting = beside.submit(checkpoint.fingerprint)
 
-    norm = norm_of(deltas) if config.diff.normalize == "l2" else None
-    if norm == 0:
-        raise RequestError(f"{adapter} changes nothing (its difference is 0): diff.normalize l2 has no meaning")
-    moments: dict[str, Moments] = {}
-    with new_file(vector) as partial, progress_bar(elements, "difference", " elements") as bar:
+        from dem.diff_statistics import Moments, Statistics, spread
+        from dem.diffs import Difference, Index, stored_bytes, write_index, write_vector
+        from dem.sources import adapter_deltas, adapter_source
 
-        def seen(delta, stored):
-            moments[delta.name] = Moments.of(stored)
-            bar.update(stored.size)
+        deltas = adapter_deltas(adapter, base, checkpoint)
+        elements = sum(math.prod(delta.shape) for delta in deltas)
+        size = stored_bytes(deltas, config.diff.storage, config.diff.dtype)
+        log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements; {size / 2**30:.2f} GiB to write")
+        require_space(vector.parent, size)
+        spreads = {delta.name: spread(delta) for delta in deltas}
+        norm = sum(spreads.values(), Moments()).l2_norm
+        if config.diff.normalize == "l2" and norm == 0:
+            raise RequestError(f"{adapter} changes nothing (its difference is 0): diff.normalize l2 has no meaning")
+        factor = 1 / norm if config.diff.normalize == "l2" else 1.0
+        statistics = Statistics(spreads, factor)
+        with new_file(vector) as partial:
+            with progress_bar(elements, "difference", " elements") as bar:
 
-        parameters, digest = write_vector(partial, deltas, config.diff.dtype, 1 / norm if norm else 1.0, seen)
-        index_file.unlink(missing_ok=True)  # if this run is cut off here, no index stands beside another run's vector
+                def seen(name, figures):
+                    statistics.add(name, figures)
+                    bar.update(figures.moments.count)
+
+                written = write_vector(
+                    partial, deltas, config.diff.storage, config.diff.dtype, factor, statistics.describe, seen
+                )
+            fingerprint = fingerprinting.result()
+            source = adapter_source(adapter, fingerprint)
+            index_file.unlink(missing_ok=True)  # if cut off here, no index stands beside another run's vector
+    parameters, digest = written
     index = Index(
         domain=domain,
         base={"name": config.base_model, "fingerprint": fingerprint},
@@ -74,14 +78,13 @@ def make_difference(request: Request) -> None:
         storage=config.diff.storage,
         dtype=config.diff.dtype,
         normalize=config.diff.normalize,
-        norm=sum(moments.values(), Moments()).l2_norm if norm is None else norm,
+        norm=norm,
         vector_fingerprint=digest,
         parameters=parameters,
     )
     write_index(index_file, index)
-
-    difference = Difference(vector, index_file)
-    _report(request, *summarise(difference, moments, checkpoint.parameters(), config.training.seed))
+    summary = statistics.summary(Difference(vector, index_file), checkpoint.parameters(), config.training.seed)
+    _report(request, summary, *statistics.histogram())
 
 
 def _report(request: Request, summary: dict, counts, edges) -> None:

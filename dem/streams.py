@@ -1,0 +1,178 @@
+"""Reading, computing and writing large files at the same time, with buffers that are used again and again.
+
+Fresh memory and the page cache both cost a fault for each page, which is most of the time of a plain copy. So a file
+is read by a thread into a few buffers, and written by another past the page cache where the file system allows it.
+"""
+
+import errno
+import fcntl
+import mmap
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import cycle
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+PIECE = 8 << 20
+"""Bytes that are read or written at once."""
+BLOCK = 4096
+"""Bytes of which address, place and length must be multiples in a direct write; no common file system asks for more."""
+
+Item, Slot, Result = TypeVar("Item"), TypeVar("Slot"), TypeVar("Result")
+
+
+def read_exactly(file: int, buffer: memoryview, start: int) -> None:
+    """Fill `buffer` from the open file, beginning at byte `start`.
+
+    Raises:
+        EOFError: the file ends before.
+    """
+    done = 0
+    while done < len(buffer):
+        got = os.preadv(file, [buffer[done:]], start + done)
+        if got == 0:
+            raise EOFError("the file is cut short")
+        done += got
+
+
+def in_order(
+    work: Callable[[Item, Slot], Result], items: Iterable[Item], slots: list[Slot], workers: int
+) -> Iterator[Result]:
+    """`work(item, slot)` of each item, in the order of the items, done ahead by threads.
+
+    Each item gets one of `slots` (buffers) in turn; it is the item's own until the result after this one is asked for.
+    As many items are under way as there are slots, less the one whose result is being used.
+    """
+    free = cycle(slots)
+    waiting: deque[Future] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item, next(free)))
+                if len(waiting) == len(slots):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def available_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """While it lasts, torch computes in the thread that asks: the threads are those of `in_order`."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def buffers(count: int, size: int) -> list[memoryview]:
+    """`count` buffers of `size` bytes, each at an address that is a multiple of BLOCK."""
+    return [memoryview(mmap.mmap(-1, size)) for _ in range(count)]
+
+
+class NewFile:
+    """A new file that is written from its beginning to its end; on the disk, not only in memory, when it is closed."""
+
+    def __init__(self, path: Path):
+        """Create `path`, or empty it."""
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._set_direct(True)
+        self._size = 0
+        self._buffers = cycle(buffers(2, PIECE))
+        self._buffer, self._filled = next(self._buffers), 0
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._writing: Future | None = None
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append `data`, which is copied before this returns.
+
+        Raises:
+            OSError: an earlier part could not be written, for want of space for instance.
+        """
+        data = memoryview(data).cast("B")
+        while len(data):
+            part = data[: PIECE - self._filled]
+            self._buffer[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            data = data[len(part) :]
+            if self._filled == PIECE:
+                self._flush()
+
+    def close(self) -> None:
+        """Write what is left and wait until all of it is on the disk.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        try:
+            size = self._size + self._filled
+            whole_blocks = -(-self._filled // BLOCK) * BLOCK
+            self._buffer[self._filled : whole_blocks] = bytes(whole_blocks - self._filled)
+            self._filled = whole_blocks
+            self._flush()
+            self._writing.result()
+            os.ftruncate(self._file, size)
+            os.fsync(self._file)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close without a care for what is not written yet."""
+        self._writer.shutdown()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __enter__(self) -> "NewFile":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error:
+            self.abandon()
+        else:
+            self.close()
+
+    def _flush(self) -> None:
+        """Hand the buffer to the writer, and go on in the other one as soon as that is free."""
+        if self._writing:
+            self._writing.result()
+        self._writing = self._writer.submit(self._write_all, self._buffer[: self._filled])
+        self._size += self._filled
+        self._buffer, self._filled = next(self._buffers), 0
+
+    def _write_all(self, data: memoryview) -> None:
+        while len(data):
+            try:
+                done = os.write(self._file, data)
+            except OSError as error:
+                if error.errno != errno.EINVAL or not self._set_direct(False):
+                    raise
+                continue  # a file system that lets a file be opened for direct writes, and then not written
+            data = data[done:]
+            if done % BLOCK:
+                self._set_direct(False)
+
+    def _set_direct(self, wanted: bool) -> bool:
+        """Write past the page cache, or no longer; return whether that changed anything."""
+        direct = getattr(os, "O_DIRECT", 0)  # not on macOS
+        now = fcntl.fcntl(self._file, fcntl.F_GETFL)
+        if bool(now & direct) == wanted or not direct:
+            return False
+        try:
+            fcntl.fcntl(self._file, fcntl.F_SETFL, now ^ direct)
+        except OSError:  # this file system only writes through the page cache
+            return False
+        return True
