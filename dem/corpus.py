@@ -1,6 +1,7 @@
 """From parquet to documents to blocks of tokens, and the one split into train, tune and test."""
 
 import hashlib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,11 @@ SPLITS: tuple[Split, ...] = ("train", "tune", "test")
 ROWS_AT_ONCE = 1024
 CHARACTERS_AT_ONCE = 1 << 20
 """Text that is tokenized together, so that a shelf of whole books does not fill the memory."""
+PIECE = 100_000
+"""Characters of one text that are tokenized together, about."""
+CONTEXT = 1000
+"""Characters on either side of the end of a piece that show whether the text can be cut there."""
+SPACE_AFTER_WORD = re.compile(r"(?<=\S)\s")
 
 
 def split_of(key: str, data: DataConfig) -> Split:
@@ -122,12 +128,63 @@ def _names(files: list[Path]) -> str:
     return str(files[0]) if len(files) == 1 else f"{files[0].parent}/*.parquet"
 
 
-def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Token ids of each text, with whatever the tokenizer puts around a text by itself.
+def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[np.ndarray]:
+    """Token ids of each text, int32, with whatever the tokenizer puts around a text by itself.
 
-    What looks like a special token inside a text ("</s>" in a web page) is text, and ends no document.
+    What looks like a special token inside a text ("</s>" in a web page) is text, and ends no document. A text of more
+    than PIECE characters is tokenized in pieces, since the tokenizer needs hundreds of bytes for each token meanwhile.
+    The ids are those of the whole text unless a tokenizer lets characters act on each other that are further apart
+    than CONTEXT and have white space between them.
     """
-    return tokenizer(texts, split_special_tokens=True, return_attention_mask=False, verbose=False)["input_ids"]
+    short = iter(_ids([text for text in texts if len(text) <= PIECE], tokenizer))
+    return [np.array(next(short), np.int32) if len(text) <= PIECE else _encode_long(text, tokenizer) for text in texts]
+
+
+def _ids(texts: list[str], tokenizer: PreTrainedTokenizerBase, **options: bool) -> list[list[int]]:
+    if not texts:
+        return []
+    options = {"split_special_tokens": True, "return_attention_mask": False, "verbose": False, **options}
+    return tokenizer(texts, **options)["input_ids"]
+
+
+def _encode_long(text: str, tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """Token ids of a long text, piece by piece.
+
+    Each piece is tokenized behind the end of the one before, whose tokens are then taken off again: so a tokenizer
+    that puts a space before a text puts none before a piece.
+    """
+    first, last = _around(text, tokenizer)
+    parts, start = [first], 0
+    while start < len(text):
+        end = _end_of_piece(text, start, tokenizer)
+        before = text[max(start - CONTEXT, 0) : start]
+        known, ids = _ids([before, before + text[start:end]], tokenizer, add_special_tokens=False)
+        parts.append(np.array(ids[len(known) if before else 0 :], np.int32))
+        start = end
+    return np.concatenate([*parts, last])
+
+
+def _around(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.ndarray]:
+    """The special tokens that the tokenizer puts before and after a text."""
+    options = {"split_special_tokens": True, "return_special_tokens_mask": True, "verbose": False}
+    encoded = tokenizer(text.lstrip()[:CONTEXT], **options)
+    ids, added = np.array(encoded["input_ids"], np.int32), encoded["special_tokens_mask"]
+    return ids[: added.index(0)], ids[len(ids) - added[::-1].index(0) :]
+
+
+def _end_of_piece(text: str, start: int, tokenizer: PreTrainedTokenizerBase) -> int:
+    """A place before white space at which a token ends, whatever follows: PIECE after `start` or a little earlier.
+
+    Where the text has none, it is looked for another PIECE further on.
+    """
+    for limit in range(start + PIECE, len(text), PIECE):
+        for space in reversed(list(SPACE_AFTER_WORD.finditer(text, limit - CONTEXT, limit))):
+            end = space.start()
+            around = [text[end - CONTEXT : end], text[end - CONTEXT : end + CONTEXT]]
+            before, both = _ids(around, tokenizer, add_special_tokens=False)
+            if both[: len(before)] == before:
+                return end
+    return len(text)
 
 
 def _handfuls(documents: Iterator[str]) -> Iterator[list[str]]:
@@ -146,7 +203,7 @@ def _handfuls(documents: Iterator[str]) -> Iterator[list[str]]:
 
 def encode_all(documents: Iterator[str], tokenizer: PreTrainedTokenizerBase) -> list[np.ndarray]:
     """Token ids of each document, as compact int32 arrays."""
-    return [np.array(ids, np.int32) for texts in _handfuls(documents) for ids in encode(texts, tokenizer)]
+    return [ids for texts in _handfuls(documents) for ids in encode(texts, tokenizer)]
 
 
 def blocks(
@@ -157,15 +214,16 @@ def blocks(
     What is left at the end and fills no block is dropped, so that every block weighs the same in a mean; if nothing
     fills a block, what there is becomes the only one. A model's state runs on from one document into the next.
     """
-    waiting: list[int] = []
+    eos = np.array([tokenizer.eos_token_id], np.int32)
+    waiting = eos[:0]
     complete = 0
     for texts in _handfuls(documents):
         for ids in encode(texts, tokenizer):
-            waiting += ids if ids and ids[-1] == tokenizer.eos_token_id else [*ids, tokenizer.eos_token_id]
+            waiting = np.concatenate([waiting, ids, eos[:0] if ids.size and ids[-1] == eos[0] else eos])
             full = len(waiting) // max_length
             for i in range(full):
-                yield {"input_ids": waiting[i * max_length : (i + 1) * max_length]}
-            del waiting[: full * max_length]
+                yield {"input_ids": waiting[i * max_length : (i + 1) * max_length].tolist()}
+            waiting = waiting[full * max_length :]
             complete += full
     if not complete and len(waiting) > 1:
-        yield {"input_ids": waiting}
+        yield {"input_ids": waiting.tolist()}

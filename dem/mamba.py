@@ -10,8 +10,9 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from importlib.metadata import version
-from inspect import signature
+from inspect import getclosurevars, signature
 from types import ModuleType
 
 import torch
@@ -89,8 +90,8 @@ def prepare(model_type: str, hub_kernels: bool = False) -> list[str]:
 
     The fused kernel takes the raw weights of out_proj (and x_proj) past any LoRA around them. Without it the mixer
     calls both as modules, still with the kernels for the convolution and the scan where they are installed, or come
-    from the hub. Where a Mamba-1 has no scan kernel, `selective_scan` replaces the loop whose backward is quadratic in
-    length.
+    from the hub. Without a GPU they would fail, and stay unused. Where a Mamba-1 has no scan kernel, `selective_scan`
+    replaces the loop whose backward is quadratic in length.
 
     Returns:
         Where each kernel comes from, for the log; nothing for a model that has none.
@@ -105,6 +106,8 @@ def prepare(model_type: str, hub_kernels: bool = False) -> list[str]:
     lines = [f"{FAMILIES[model_type].fused}: off, because it would pass LoRA on out_proj by"]
     if hub_kernels:
         return [*lines, *_take_hub_kernels(code)]
+    if not torch.cuda.is_available():
+        _leave_installed_kernels(code)
     if hasattr(code, "mamba_selective_scan"):
         if kernel := _installed_scan_kernel():
             code.mamba_selective_scan = _with_one_dtype(kernel)
@@ -124,6 +127,29 @@ def remove_fused_kernel(model_type: str) -> None:
 
 def _modeling(model_type: str) -> ModuleType:
     return importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}")
+
+
+INSTALLED_KERNELS = (
+    "causal_conv1d_fn",
+    "causal_conv1d_update",
+    "mamba_selective_state_update",
+    "mamba2_selective_state_update",
+    "mamba2_chunk_scan",
+)
+"""transformers' names of what it takes from installed packages, with a GPU or without, besides the selective scan."""
+
+
+def _leave_installed_kernels(code: ModuleType) -> None:
+    for name in INSTALLED_KERNELS:
+        if hasattr(code, name):
+            setattr(code, name, _with_its_own_arguments(_torch_code(getattr(code, name))))
+
+
+def _torch_code(function: Callable) -> Callable:
+    """The PyTorch code around which transformers, and around that the package `kernels`, has put its choice."""
+    if isinstance(function, torch.nn.Module):
+        function = getclosurevars(type(function).forward).nonlocals.get("func", function)
+    return getattr(function, "__wrapped__", function)
 
 
 def _installed_scan_kernel() -> Callable | None:
@@ -185,11 +211,18 @@ def _with_one_dtype(kernel: Callable) -> Callable:
 def _with_its_own_arguments(kernel: Callable) -> Callable:
     """The kernel, without those of transformers' keyword arguments that only its PyTorch code takes."""
     known = set(signature(kernel).parameters)
-    return lambda *args, **kwargs: kernel(*args, **{name: value for name, value in kwargs.items() if name in known})
+
+    @wraps(kernel)
+    def call(*args, **kwargs):
+        return kernel(*args, **{name: value for name, value in kwargs.items() if name in known})
+
+    return call
 
 
 def _origin(package: str) -> str:
-    """Which implementation transformers took: the package's kernel if it can be imported, else its own PyTorch."""
+    """Whose implementation runs: the package's kernel if there is a GPU and it can be imported, else PyTorch's."""
+    if not torch.cuda.is_available():
+        return "transformers' PyTorch code (no GPU here)"
     try:
         importlib.import_module(package)
         return f"the kernel of {package} {version(package)}"

@@ -33,6 +33,12 @@ class SharedTrainer(FiniteTrainer):
             contexts.enter_context(self.accelerator.autocast())
         return contexts
 
+    def _run_epoch(self, **keywords):
+        # Trainer asks whether it is done only after a step. A state saved at the last one leaves a part of an epoch
+        # undone where `num_train_epochs` is no whole number.
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(**keywords)
+
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """The batches of one step; see Trainer."""
         blocks, size = len(self.train_dataset), self.args.train_batch_size

@@ -40,7 +40,7 @@ from dem.layout import RUN_RECORD
 from dem.shared_trainer import Rehearsal, SharedTrainer, TooLittleMemory
 from dem.training_checks import StopOnSignal, WatchAdapters
 
-BLOCKS_VERSION = 1
+BLOCKS_VERSION = 2
 """Part of the key under which blocks are kept; raise it when `corpus.blocks` changes."""
 
 

@@ -3,9 +3,12 @@ import unicodedata
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
+from dem import corpus as corpus_module
 from dem.config import DataConfig
-from dem.corpus import Corpus, blocks, encode, split_of
+from dem.corpus import Corpus, blocks, encode, encode_all, split_of
 from dem.errors import RequestError
 from dem.sample_text import generate
 
@@ -96,6 +99,66 @@ def test_a_special_token_written_in_a_text_is_text(tokenizer):
     (ids,) = encode(["줄을 바꾸려면 </s> 또는 <s>를 쓰세요."], tokenizer)
     assert not {tokenizer.eos_token_id, tokenizer.bos_token_id} & set(ids)
     assert tokenizer.decode(ids) == "줄을 바꾸려면 </s> 또는 <s>를 쓰세요."
+
+
+GPT_4 = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+SPLITTERS = {
+    "bytes": pre_tokenizers.ByteLevel(add_prefix_space=False),
+    "bytes, space before": pre_tokenizers.ByteLevel(add_prefix_space=True),
+    "gpt-4": pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(GPT_4), "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
+    ),
+    "metaspace first": pre_tokenizers.Metaspace(prepend_scheme="first"),
+    "metaspace always": pre_tokenizers.Metaspace(prepend_scheme="always"),
+    "llama 2": pre_tokenizers.Metaspace(prepend_scheme="first"),
+    "words": pre_tokenizers.Whitespace(),
+}
+
+
+@pytest.fixture(params=SPLITTERS)
+def any_tokenizer(request, texts):
+    """Tokenizers that treat white space each in its own way; all put <s> before a text and </s> after it."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = SPLITTERS[request.param]
+    lines = ["\n".join(texts[i : i + 10]) for i in range(0, len(texts), 10)]
+    trainer = trainers.BpeTrainer(vocab_size=1500, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False)
+    tokenizer.train_from_iterator(lines, trainer)
+    if request.param == "llama 2":  # which cuts nowhere before it merges
+        tokenizer.pre_tokenizer = None
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.post_processor = processors.TemplateProcessing("<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+def watch(tokenizer, monkeypatch) -> list[int]:
+    """The lengths of all texts that go through the tokenizer from now on."""
+    lengths = []
+    own = type(tokenizer).__call__
+
+    def call(self, texts, *arguments, **options):
+        lengths.extend([len(texts)] if isinstance(texts, str) else map(len, texts))
+        return own(self, texts, *arguments, **options)
+
+    monkeypatch.setattr(type(tokenizer), "__call__", call)
+    return lengths
+
+
+def test_a_long_text_in_pieces_has_the_ids_of_the_whole(any_tokenizer, texts, monkeypatch):
+    long = "  ".join("\n\n".join(texts[i : i + 5]) + " 끝 \n" for i in range(0, len(texts), 5))
+    expected = [any_tokenizer(text)["input_ids"] for text in (texts[0], long, texts[0])]
+    assert expected[1][0] == 1 and expected[1][-1] == 2
+    monkeypatch.setattr(corpus_module, "PIECE", 1500)
+    monkeypatch.setattr(corpus_module, "CONTEXT", 150)
+    lengths = watch(any_tokenizer, monkeypatch)
+    assert [ids.tolist() for ids in encode_all(iter([texts[0], long, texts[0]]), any_tokenizer)] == expected
+    assert len(long) > 10_000 and max(lengths) <= 1500 + 150
+
+
+def test_a_long_text_without_white_space_stays_whole(any_tokenizer, monkeypatch):
+    long = "가나다" * 1000
+    expected = any_tokenizer(long)["input_ids"]
+    monkeypatch.setattr(corpus_module, "PIECE", 1500)
+    assert encode([long], any_tokenizer)[0].tolist() == expected
 
 
 @pytest.mark.parametrize(

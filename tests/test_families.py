@@ -2,6 +2,9 @@
 
 import json
 import re
+import sys
+from inspect import unwrap
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.integrations.hub_kernels import use_kernel_func_from_hub_with_fallback
 
 from dem import common, mamba
 from dem.chunked_loss import use_chunked_loss
@@ -205,3 +209,50 @@ def without_gradient(model) -> set[str]:
     model.train()(input_ids=ids, labels=ids, use_cache=False).loss.backward()
     factors = {n: p.grad for n, p in model.named_parameters() if "lora_B" in n}
     return {n.split(".lora_B")[0].rpartition(".")[2] for n, g in factors.items() if g is None or not g.any()}
+
+
+KERNELS = {
+    "causal_conv1d_fn",
+    "causal_conv1d_update",
+    "mamba_selective_scan",
+    "mamba_selective_state_update",
+    "mamba2_chunk_scan",
+    "mamba2_selective_state_update",
+}
+
+
+@pytest.mark.parametrize("model_type", sorted(mamba.FAMILIES))
+@pytest.mark.parametrize("by_kernels", [False, True], ids=["", "kernels"])
+def test_without_a_gpu_installed_kernels_stay_unused(model_type, by_kernels, tokenizer, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    code = mamba._modeling(model_type)
+    for name in KERNELS & vars(code).keys():
+        installed = with_cuda_only_kernel(unwrap(getattr(code, name)), monkeypatch)
+        monkeypatch.setattr(code, name, as_the_package_kernels_has_it(installed) if by_kernels else installed)
+    model = random_model(model_type, tokenizer).eval()
+    ids = torch.randint(3, 500, (2, 20), generator=torch.Generator().manual_seed(0))
+    with pytest.raises(RuntimeError, match="is_cuda"):
+        model(ids)
+    for _ in range(2):  # stage 3 loads several models
+        lines = mamba.prepare(model_type)
+    model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    model.generate(ids, do_sample=False, max_new_tokens=3, min_new_tokens=3)
+    assert "causal_conv1d_fn: transformers' PyTorch code (no GPU here)" in lines
+
+
+def with_cuda_only_kernel(torch_code, monkeypatch):
+    """What transformers makes of its PyTorch code where the package of a kernel can be imported."""
+
+    def kernel(*args, **kwargs):
+        raise RuntimeError("Expected x.is_cuda() to be true")
+
+    monkeypatch.setitem(sys.modules, "causal_conv1d", SimpleNamespace(causal_conv1d_fn=kernel))
+    return use_kernel_func_from_hub_with_fallback("causal_conv1d_fn", "causal_conv1d")(torch_code)
+
+
+def as_the_package_kernels_has_it(func):
+    class Func(torch.nn.Module):
+        def forward(self, *args, **kwargs):
+            return func(*args, **kwargs)
+
+    return Func()

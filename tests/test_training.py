@@ -270,6 +270,23 @@ def test_time_before_an_interruption_counts(workplace, monkeypatch):
     assert record["seconds"] >= seconds[-1] > max(first_part[:-1])
 
 
+@pytest.mark.parametrize("epochs", ["0.1", "1"])
+def test_a_run_cut_off_after_its_last_step_trains_no_more(workplace, monkeypatch, epochs):
+    options = ("--training.epochs", epochs)
+    assert workplace.train("web", *options) == 0
+    unbroken = adapter_of(workplace)
+    with monkeypatch.context() as first:
+        first.setattr(training, "adapter_weights", cut_off)
+        assert workplace.train("web", *options, "--overwrite") == 1
+    stop_at(monkeypatch, step=0)
+    assert workplace.train("web", *options, "--overwrite") == 0
+    assert all(torch.equal(t, unbroken[n]) for n, t in adapter_of(workplace).items())
+
+
+def cut_off(model):
+    raise WorkError("the power is gone")
+
+
 def stop_at(monkeypatch, step):
     """Let the training fail after so many steps, as if the machine had."""
     train = training_checks.FiniteTrainer.training_step
