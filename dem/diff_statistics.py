@@ -152,11 +152,14 @@ class Statistics:
         self._beyond_whole = 0
         self._counts = np.zeros(HISTOGRAM_BINS)
 
-    def describe(self, name: str, values: torch.Tensor) -> Figures:
-        """The figures of a tile (flat, float32) of the parameter `name`; several threads may ask at once."""
+    def describe(self, name: str, values: torch.Tensor, room: torch.Tensor) -> Figures:
+        """The figures of a tile (flat, float32) of the parameter `name`; several threads may ask at once.
+
+        `room` is overwritten; its shape is (2, size of the tile).
+        """
         mean, std = self._near[name]
-        d = values - mean
-        d2 = d * d
+        d = torch.sub(values, mean, out=room[0])
+        d2 = torch.mul(d, d, out=room[1])
         sums = tuple(float(s) for s in (d.sum(), d2.sum(), torch.dot(d2, d), torch.dot(d2, d2)))
         low, high = map(float, torch.aminmax(values))
         elements = values.numpy()

@@ -142,7 +142,7 @@ def write_vector(
     storage: str,
     dtype: str,
     factor: float,
-    describe: Callable[[str, torch.Tensor], Any],
+    describe: Callable[[str, torch.Tensor, torch.Tensor], Any],
     seen: Callable[[str, Any], object],
 ) -> tuple[list[Parameter], str]:
     """Write `factor` times each change to `path` as one flat array of `dtype`, tile by tile, in one pass.
@@ -153,8 +153,8 @@ def write_vector(
         storage: dense or lowrank, see `Index`.
         dtype: float32 or float16.
         factor: what normalisation multiplies a change by.
-        describe: called by several threads with a parameter's name and a tile of its change (flat, float32): the values
-            that a reader of the file will get.
+        describe: called by several threads with a parameter's name, a tile of its change (flat, float32; the values
+            that a reader of the file will get) and room for two more of that size.
         seen: called in order with the parameter's name and what `describe` returned.
 
     Returns:
@@ -223,14 +223,15 @@ def _rounded_factors(delta: Delta, factor: float, dtype: str) -> tuple[torch.Ten
     return (left * (delta.scale * factor)).to(getattr(torch, dtype)), right.to(getattr(torch, dtype))
 
 
-def _tiles(delta: Delta, factor: float, dtype: str, describe: Callable[[str, torch.Tensor], Any]) -> Iterator[Tile]:
+def _tiles(delta: Delta, factor: float, dtype: str, describe: Callable[[str, torch.Tensor, torch.Tensor], Any]) -> Iterator[Tile]:
     """`factor` times the change, tile by tile, computed ahead by a few threads."""
     height, width = matrix_shape(delta.shape)
     step = tile_rows(delta.shape)
 
     def make(first: int, slot: tuple[torch.Tensor, torch.Tensor]) -> Tile:
         last = min(first + step, height)
-        values, stored = (buffer[: (last - first) * width].view(-1, width) for buffer in slot)
+        size = (last - first) * width
+        values, stored = slot[0][0, :size].view(-1, width), slot[1][:size].view(-1, width)
         delta.rows(first, last, values)
         if factor != 1:
             values.mul_(factor)
@@ -238,11 +239,11 @@ def _tiles(delta: Delta, factor: float, dtype: str, describe: Callable[[str, tor
             stored = values
         else:
             values.copy_(stored.copy_(values))
-        return Tile(stored, is_finite(values), describe(delta.name, values.view(-1)))
+        return Tile(stored, is_finite(values), describe(delta.name, values.view(-1), slot[0][1:, :size]))
 
     workers = available_cores()
     tile = step * width
-    slots = [(torch.empty(tile), torch.empty(tile, dtype=getattr(torch, dtype))) for _ in range(workers + 2)]
+    slots = [(torch.empty(3, tile), torch.empty(tile, dtype=getattr(torch, dtype))) for _ in range(workers + 2)]
     return in_order(make, range(0, height, step), slots, workers)
 
 
@@ -383,9 +384,10 @@ class Difference:
         """`count` elements of the changes (all, if there are no more) at places drawn with `seed`, as float64."""
         ends = np.cumsum([p.size for p in self.index.parameters])
         size = int(ends[-1])
-        places = np.arange(size)
         if size > count:
             places = np.sort(np.random.default_rng(seed).choice(size, count, replace=False, shuffle=False))
+        else:
+            places = np.arange(size)
         owners = np.searchsorted(ends, places, side="right")
         found = [
             self._elements(p, places[owners == i] - (ends[i] - p.size)) for i, p in enumerate(self.index.parameters)

@@ -22,7 +22,7 @@ def described(values: np.ndarray, cut: int) -> dict:
     delta = Delta.of_whole("p", (len(values),), lambda: matrix.clone())
     statistics = Statistics({"p": spread(delta)}, 1.0)
     for tile in (matrix[:cut], matrix[cut:]):
-        statistics.add("p", statistics.describe("p", tile.reshape(-1)))
+        statistics.add("p", statistics.describe("p", tile.reshape(-1), torch.empty(2, len(tile))))
     return statistics.whole.summary()
 
 
