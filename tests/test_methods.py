@@ -251,7 +251,7 @@ def test_the_order_of_domains_does_not_matter(method):
 
 @pytest.mark.parametrize("method", RANDOM)
 def test_random_methods_depend_on_seed_and_name_and_on_nothing_else(method):
-    differences = random_differences((64, 40_000), n=2)  # more than one chunk
+    differences = random_differences((60, 20_000), n=2)  # more than one chunk
     domains = DOMAINS[:2]
     first = merge(differences, method, domains)
     torch.manual_seed(1)
