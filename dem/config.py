@@ -355,6 +355,8 @@ def _check(config: Config, domain: str | None) -> None:
 
 
 def _merge_mistakes(merge: MergeConfig) -> list[str]:
+    if empty := [f.name for f in fields(merge) if getattr(merge, f.name) is None]:
+        return [f"merge.{name} is empty: fill it or leave it out" for name in empty]
     mistakes = _weights_mistakes(merge, "merge.weights", merge.weights)
     for i, own in enumerate(merge.weights_by_parameter):
         key = f"merge.weights_by_parameter[{i}]"
@@ -363,16 +365,14 @@ def _merge_mistakes(merge: MergeConfig) -> list[str]:
         except re.error as error:
             mistakes.append(f"{key}.pattern {own.pattern!r} is not a regular expression: {error}")
         mistakes += _weights_mistakes(merge, f"{key}.weights", own.weights)
-        if unknown := [domain for domain in own.weights or {} if domain not in (merge.weights or {})]:
+        if unknown := [domain for domain in own.weights if domain not in merge.weights]:
             mistakes.append(f"{key}.weights names {', '.join(unknown)}: name it in merge.weights too, if only with 0")
     if not math.isfinite(merge.scale):
         mistakes.append(f"merge.scale is {merge.scale}, not a finite number")
     return mistakes + _method_mistakes(merge)
 
 
-def _weights_mistakes(merge: MergeConfig, key: str, weights: dict[str, float] | None) -> list[str]:
-    if weights is None:
-        return [f"{key} is empty: name at least one domain"]
+def _weights_mistakes(merge: MergeConfig, key: str, weights: dict[str, float]) -> list[str]:
     mistakes = [f"{key}: {d} is {w}, not a finite number" for d, w in weights.items() if not math.isfinite(w)]
     if merge.method in _SIGN_ELECTING and merge.normalize and (negative := [d for d, w in weights.items() if w < 0]):
         mistakes.append(
