@@ -165,6 +165,12 @@ def test_sce(differences, exact, select_topk):
     assert_equal(merge(differences, "sce", select_topk=select_topk), np_sce(exact, select_topk))
 
 
+def test_sce_selects_among_the_elements_that_vary():
+    differences = torch.full((3, 10), 0.1)
+    differences[:, 6:] += torch.tensor([[0.01, 0.02, 0.03, 0.04]]) * torch.tensor([[1], [2], [4]])
+    assert np.flatnonzero(merge(differences, "sce", select_topk=0.5)).tolist() == [8, 9]
+
+
 def test_model_stock(differences, exact):
     shared = random_differences(differences.shape[1:], n=1, seed=9)  # without it the cosines are about 0
     exact = [d + shared[0].double().numpy() for d in exact]
