@@ -21,6 +21,7 @@ from dem.errors import RequestError
 from dem.layout import Layout, domain_name_mistake
 
 Fraction = restricted_number_type("Fraction", float, [(">=", 0), ("<", 1)])
+Share = restricted_number_type("Share", float, [(">", 0), ("<=", 1)])
 
 
 class FilePath(str):
@@ -117,18 +118,70 @@ def _plan_weights() -> dict[str, float]:
     return {"main_data": 0.4, "textbook": 0.25, "assembly": 0.15, "web": 0.15, "social": 0.05}
 
 
+METHOD_FIELDS: dict[str, tuple[str, ...]] = {
+    "weighted_sum": ("weights", "normalize"),
+    "ties": ("weights", "normalize", "density"),
+    "dare_linear": ("weights", "normalize", "density", "rescale", "seed"),
+    "dare_ties": ("weights", "normalize", "density", "rescale", "seed"),
+    "della": ("weights", "normalize", "density", "epsilon", "rescale", "seed"),
+    "della_linear": ("weights", "normalize", "density", "epsilon", "rescale", "seed"),
+    "breadcrumbs": ("weights", "normalize", "density", "gamma"),
+    "breadcrumbs_ties": ("weights", "normalize", "density", "gamma"),
+    "sce": ("select_topk",),
+    "model_stock": (),
+}
+"""The fields of MergeConfig that each merge.method uses, of those that not every method does (see dem/methods.py)."""
+
+_SIGN_ELECTING = ("ties", "dare_ties", "della", "breadcrumbs_ties")
+
+
+@dataclass
+class ParameterWeights:
+    """Weights of their own for some of the model's parameters."""
+
+    pattern: str
+    """Regular expression, searched in the parameter's name as it stands in the base checkpoint."""
+    weights: dict[str, float]
+    """Weight of each domain in place of merge.weights; a domain that is not named takes no part."""
+
+
 @dataclass
 class MergeConfig:
-    """Stage 3: merged = base + scale * sum_i weights_i * diff_i."""
+    """Stage 3: merged = base + scale * sum_i weights_i * diff_i, or another combination of the differences."""
 
-    method: Literal["weighted_sum"] = "weighted_sum"
-    """How the differences are combined."""
+    method: Literal[
+        "weighted_sum",
+        "ties",
+        "dare_linear",
+        "dare_ties",
+        "della",
+        "della_linear",
+        "breadcrumbs",
+        "breadcrumbs_ties",
+        "sce",
+        "model_stock",
+    ] = "weighted_sum"
+    """How the differences are combined, by the names of mergekit; sce and model_stock find the weights themselves."""
     weights: dict[str, float] = field(default_factory=_plan_weights)
     """Weight of each domain; a domain that is not named takes no part. One of them: --merge.weights.web 0.3."""
     normalize: bool = True
-    """Divide the weights by their sum, so that they add up to 1."""
+    """Divide the weights by their sum, so that they add up to 1; where a method elects signs, element by element."""
     scale: float = 1.0
     """Lambda, the factor on the whole sum."""
+    weights_by_parameter: list[ParameterWeights] = field(default_factory=list)
+    """Other weights for the parameters whose name a pattern matches; the first that does counts."""
+    density: Share = 0.5
+    """Share of a difference's elements that stays (ties, dare, della, breadcrumbs); mergekit's own default is 1."""
+    gamma: Fraction = 0.01
+    """Share of a difference's elements, the largest, that breadcrumbs drops as outliers."""
+    epsilon: Fraction = 0.15
+    """della keeps an element with a probability between density - epsilon and density + epsilon."""
+    select_topk: Share = 1.0
+    """Share of the elements, those that vary most between the domains, that sce merges; the others stay the base's."""
+    rescale: Literal["probability", "l1", "none"] = "probability"
+    """dare and della divide by the probability to stay (the papers) or restore the sum of magnitudes (mergekit)."""
+    seed: NonNegativeInt = 42
+    """Seed of the random choices of dare and della."""
 
 
 @dataclass
@@ -290,18 +343,63 @@ def _check(config: Config, domain: str | None) -> None:
         mistakes.append(f"--domain {domain} is not one of the config's domains: {', '.join(config.domains)}")
     if config.data.tune_fraction + config.data.test_fraction >= 1:
         mistakes.append("data.tune_fraction and data.test_fraction leave no document for training")
-    for domain, weight in (config.merge.weights or {}).items():
-        if not math.isfinite(weight):
-            mistakes.append(f"merge.weights: {domain} is {weight}, not a finite number")
-    if config.merge.weights is None:
-        mistakes.append("merge.weights is empty: name at least one domain")
+    mistakes += _merge_mistakes(config.merge)
     if config.data.max_length < 2:
         mistakes.append("data.max_length is 1: nothing can be predicted in a block of one token")
     if not math.isfinite(config.training.learning_rate):
         mistakes.append(f"training.learning_rate is {config.training.learning_rate}, not a finite number")
-    if not math.isfinite(config.merge.scale):
-        mistakes.append(f"merge.scale is {config.merge.scale}, not a finite number")
     if config.lora.target_modules == []:
         mistakes.append("lora.target_modules is empty: name modules or say auto")
     if mistakes:
         raise RequestError("; ".join(mistakes))
+
+
+def _merge_mistakes(merge: MergeConfig) -> list[str]:
+    if empty := [f.name for f in fields(merge) if getattr(merge, f.name) is None]:
+        return [f"merge.{name} is empty: fill it or leave it out" for name in empty]
+    mistakes = _weights_mistakes(merge, "merge.weights", merge.weights)
+    for i, own in enumerate(merge.weights_by_parameter):
+        key = f"merge.weights_by_parameter[{i}]"
+        try:
+            re.compile(own.pattern)
+        except re.error as error:
+            mistakes.append(f"{key}.pattern {own.pattern!r} is not a regular expression: {error}")
+        mistakes += _weights_mistakes(merge, f"{key}.weights", own.weights)
+        if unknown := [domain for domain in own.weights if domain not in merge.weights]:
+            mistakes.append(f"{key}.weights names {', '.join(unknown)}: name it in merge.weights too, if only with 0")
+    if not math.isfinite(merge.scale):
+        mistakes.append(f"merge.scale is {merge.scale}, not a finite number")
+    return mistakes + _method_mistakes(merge)
+
+
+def _weights_mistakes(merge: MergeConfig, key: str, weights: dict[str, float]) -> list[str]:
+    mistakes = [f"{key}: {d} is {w}, not a finite number" for d, w in weights.items() if not math.isfinite(w)]
+    if merge.method in _SIGN_ELECTING and merge.normalize and (negative := [d for d, w in weights.items() if w < 0]):
+        mistakes.append(
+            f"{key}: {', '.join(negative)} is negative, and merge.method {merge.method} divides by sums of weights "
+            "that may then be near 0: change it or set merge.normalize false"
+        )
+    taking_part = [w for w in weights.values() if w != 0]
+    if "weights" not in METHOD_FIELDS[merge.method] and len(set(taking_part)) > 1:
+        mistakes.append(f"{key} differ, but merge.method {merge.method} finds its own: give every domain the same")
+    if merge.method == "model_stock" and len(taking_part) < 2:
+        mistakes.append(f"{key}: merge.method model_stock compares domains, so two or more must have a weight")
+    return mistakes
+
+
+def _method_mistakes(merge: MergeConfig) -> list[str]:
+    """Fields that the method does not use, and values that leave it nothing to choose from."""
+    used = METHOD_FIELDS[merge.method]
+    optional = {name for names in METHOD_FIELDS.values() for name in names} - {"weights"}
+    mistakes = []
+    for f in fields(MergeConfig):
+        value = getattr(merge, f.name)
+        if f.name in optional and f.name not in used and value != f.default:
+            mistakes.append(f"merge.{f.name} is {json.dumps(value)}, but merge.method {merge.method} has no use for it")
+    if "epsilon" in used and not (merge.density - merge.epsilon > 0 and merge.density + merge.epsilon <= 1):
+        mistakes.append(
+            f"merge.density {merge.density:g} -/+ merge.epsilon {merge.epsilon:g} must lie above 0 and at most at 1"
+        )
+    if "gamma" in used and merge.density + merge.gamma > 1 + 1e-9:
+        mistakes.append(f"merge.density {merge.density:g} and merge.gamma {merge.gamma:g} add up to more than 1")
+    return mistakes

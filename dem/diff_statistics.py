@@ -18,7 +18,7 @@ HISTOGRAM_SIGMAS = 6
 HISTOGRAM_BINS = 120
 HISTOGRAM_ALL = 1 << 24
 """Elements up to which the histogram counts all; of more it counts every HISTOGRAM_STRIDE-th."""
-HISTOGRAM_STRIDE = 17
+HISTOGRAM_STRIDE = 61
 """A prime, so that it meets all columns of a matrix alike."""
 
 
@@ -96,9 +96,9 @@ def spread(delta: Delta) -> Moments:
     Of two factors they follow without the product: the sum of its elements is the product of the factors' sums over
     rows and columns, and that of their squares is the sum of (left^T left) * (right right^T).
     """
-    count = math.prod(delta.shape)
     if delta.factors is None:
         return sum((_spread_of_tile(tile) for tile in _tiles_of(delta)), Moments())
+    count = math.prod(delta.shape)
     left, right = (half.double() for half in delta.factors)
     left = left * delta.scale
     mean = float(left.sum(0) @ right.sum(1)) / count
@@ -161,11 +161,10 @@ class Statistics:
         d = torch.sub(values, mean, out=room[0])
         d2 = torch.mul(d, d, out=room[1])
         sums = tuple(float(s) for s in (d.sum(), d2.sum(), torch.dot(d2, d), torch.dot(d2, d2)))
-        low, high = map(float, torch.aminmax(values))
         elements = values.numpy()
         whole_mean, whole_std = self._near_whole
         return Figures(
-            Moments.about(mean, values.numel(), sums, low, high),
+            Moments.about(mean, values.numel(), sums, float(elements.min()), float(elements.max())),
             np.count_nonzero(d2.numpy() > (3 * std) ** 2),
             np.count_nonzero(elements > whole_mean + 3 * whole_std)
             + np.count_nonzero(elements < whole_mean - 3 * whole_std),

@@ -58,20 +58,20 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
     from dem.atomic import new_folder
     from dem.checkpoints import Checkpoint
     from dem.common import log, progress_bar
-    from dem.merging import Merge, effective_weights, make_provenance, open_differences, require_base, write_model
+    from dem.merging import Merge, make_provenance, open_differences, require_base, write_model
     from dem.streams import one_thread_each
 
     config, layout = request.config, request.layout
     began = time.monotonic()
-    weights = effective_weights(config.merge)
     checkpoint = Checkpoint(base)
     differences = open_differences(domains, layout, checkpoint)
-    log.info(f"merge: {config.merge.method} of {', '.join(f'{d} {weights[d]:.4g}' for d in domains)} on {base}")
+    weights = ", ".join(f"{domain} {config.merge.weights[domain]:g}" for domain in domains)
+    log.info(f"merge: {config.merge.method} of {weights} on {base}")
     if left_out := [d for d in config.domains if d not in domains]:
         log.info(f"merge: {', '.join(left_out)} have no weight and take no part")
 
-    provenance = make_provenance(config, differences, weights)
-    merging = Merge(differences, weights, config.merge.method)
+    provenance = make_provenance(config.merge, config.base_model, differences)
+    merging = Merge(differences, config.merge)
     with new_folder(layout.merged_model) as folder, one_thread_each():
         with progress_bar(checkpoint.size(), "merge", "B") as bar:
             fingerprint = write_model(folder, checkpoint, merging, provenance, bar.update)
@@ -84,9 +84,9 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
     from dem.checkpoints import Checkpoint
     from dem.common import log
     from dem.corpus import Corpus
-    from dem.diffs import adapter_deltas
     from dem.evaluation.prompts import read_prompts
     from dem.merging import require_same_split
+    from dem.sources import adapter_deltas
 
     config, layout = request.config, request.layout
     prompts = read_prompts(Path(config.evaluation.prompts))

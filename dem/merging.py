@@ -2,31 +2,22 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import safetensors
 import torch
-import transformers
 
 import dem
 from dem import native
 from dem.checkpoints import DTYPES, Change, Checkpoint, Tensor, copy_other_files, files_fingerprint, matrix_shape
 from dem.common import read_json
-from dem.config import Config, DataConfig, MergeConfig
-from dem.diffs import Difference, adapter_fingerprint, tile_rows
+from dem.config import METHOD_FIELDS, DataConfig, MergeConfig
+from dem.diffs import Difference, Rows, adapter_fingerprint, is_finite, tile_rows
 from dem.errors import RequestError, WorkError
 from dem.layout import RUN_RECORD, Layout
-from dem.methods import normalised_weights, weighted_sum
-
-METHODS = {"weighted_sum": weighted_sum}
-
-
-def effective_weights(merge: MergeConfig) -> dict[str, float]:
-    """Lambda times each domain's weight, normalised if the config says so."""
-    weights = normalised_weights(merge.weights) if merge.normalize else merge.weights
-    return {domain: merge.scale * weight for domain, weight in weights.items()}
+from dem.methods import METHODS, check_weights, combiner, parameter_weights
 
 
 def open_differences(domains: list[str], layout: Layout, checkpoint: Checkpoint) -> dict[str, Difference]:
@@ -105,17 +96,18 @@ def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> No
 
 
 class Merge:
-    """The function from each tensor of the base to the merged one; sums in float32, rounded once to the base's dtype.
+    """The function from each tensor of the base to the merged one: sums in float32, rounded once."""
 
-    One tile after the other goes through buffers that stay in the cache, if the method allows it.
-    """
+    def __init__(self, differences: dict[str, Difference], settings: MergeConfig):
+        """Of `differences`, by domain, as `settings` says.
 
-    def __init__(self, differences: dict[str, Difference], weights: dict[str, float], method: str):
-        """Of `differences` with `weights`, both by domain; a weight of 0 takes no part."""
-        self._differences = {domain: d for domain, d in differences.items() if weights[domain] != 0}
-        self._weights = weights
-        self._combine = METHODS[method]
+        Raises:
+            RequestError: the settings' weights do not fit the parameters that the differences change.
+        """
+        self._differences = differences
+        self._settings = settings
         self._merged = torch.empty(0, dtype=torch.uint8)
+        check_weights(settings, sorted({p.name for d in differences.values() for p in d.index.parameters}))
 
     def of(self, tensor: Tensor) -> Change | None:
         """What `Checkpoint.write` asks for: the function from the next rows of `tensor` to the merged ones.
@@ -124,28 +116,48 @@ class Merge:
             RequestError: (when called) a difference is damaged.
             WorkError: (when called) a merged element is not finite in the base's dtype.
         """
-        active = {domain: d for domain, d in self._differences.items() if tensor.name in d}
-        if not active:
+        weights = parameter_weights(self._settings, tensor.name)
+        domains = [domain for domain in self._differences if weights.get(domain, 0) != 0]
+        if not any(tensor.name in self._differences[domain] for domain in domains):
             return None
-        rows = [difference.rows(tensor.name) for difference in active.values()]
-        weights = [self._weights[domain] for domain in active]
+        total = self._total(tensor, domains)
         step, width = tile_rows(tensor.shape), matrix_shape(tensor.shape)[1]
-        changes = torch.empty(len(active), step, width)
         wide = torch.empty(step, width, dtype=torch.promote_types(DTYPES[tensor.dtype], torch.float32))
 
         def change(base: torch.Tensor) -> torch.Tensor:
             merged = self._buffer(base)
             for first in range(0, len(base), step):
-                part = base[first : first + step]
-                stack = changes[:, : len(part)]
-                for reader, out in zip(rows, stack, strict=True):
-                    reader.next_into(out)
-                total = self._combine(stack, weights)
-                if not add_rounded_once(part, total, merged[first : first + step], wide[: len(part)]):
+                part, out = base[first : first + step], merged[first : first + step]
+                if not add_rounded_once(part, total(len(part)), out, wide[: len(part)]):
                     self._refuse(tensor)
             return merged
 
         return change
+
+    def _total(self, tensor: Tensor, domains: list[str]) -> Callable[[int], torch.Tensor]:
+        """The function to the next so many rows of what is added to `tensor`, as a matrix.
+
+        A method that is not elementwise needs the differences whole; for one that is, tiles of them pass through a
+        buffer that stays in the cache.
+        """
+        combine = combiner(self._settings, tensor.name, domains)
+        readers = [d.rows(tensor.name) if tensor.name in d else None for d in map(self._differences.get, domains)]
+        height, width = matrix_shape(tensor.shape)
+        if METHODS[self._settings.method].elementwise:
+            stack = torch.empty(len(domains), tile_rows(tensor.shape), width)
+            return lambda count: combine(_read_next(readers, stack[:, :count]))
+        whole = _read_next(readers, torch.empty(len(domains), height, width))
+        if not is_finite(whole):
+            self._refuse(tensor)
+        added = combine(whole.view(-1, *tensor.shape)).view(height, width)
+        done = 0
+
+        def next_rows(count: int) -> torch.Tensor:
+            nonlocal done
+            done += count
+            return added[done - count : done]
+
+        return next_rows
 
     def _buffer(self, like: torch.Tensor) -> torch.Tensor:
         """A tensor of the same shape and dtype, in memory that is used for every result."""
@@ -159,6 +171,16 @@ class Merge:
             if tensor.name in difference:
                 difference.read(tensor.name)  # which refuses NaN and Inf by name
         raise WorkError(f"the merged {tensor.name} is not finite in the base's {tensor.dtype}: lower merge.scale")
+
+
+def _read_next(readers: list[Rows | None], stack: torch.Tensor) -> torch.Tensor:
+    """Fill each matrix of `stack` with the reader's next rows, with zeros where there is no reader."""
+    for reader, rows in zip(readers, stack, strict=True):
+        if reader:
+            reader.next_into(rows)
+        else:
+            rows.zero_()
+    return stack
 
 
 TIE_BITS = {torch.float16: 0xFFF, torch.bfloat16: 0x7FFF}
@@ -184,15 +206,14 @@ def add_rounded_once(base: torch.Tensor, change: torch.Tensor, out: torch.Tensor
         bits = wide.view(torch.int32).numpy().reshape(-1)
         near_ties = np.flatnonzero(bits & TIE_BITS[base.dtype] == 0)
         exact = base.reshape(-1)[near_ties].double() + change.reshape(-1)[near_ties].double()
-        out.view(-1)[near_ties] = _rounded_to_odd(exact).to(base.dtype)
+        out.view(-1)[near_ties] = _off_ties(exact).to(base.dtype)
     return max(-low, high) <= torch.finfo(out.dtype).max or bool(torch.isfinite(out).all())
 
 
-def _rounded_to_odd(exact: torch.Tensor) -> torch.Tensor:
-    """Float64 as float32, never halfway between half-precision numbers unless exactly so.
+def _off_ties(exact: torch.Tensor) -> torch.Tensor:
+    """Float64 as float32, which lies halfway between half-precision numbers only if the float64 does.
 
-    What is inexact moves on to the neighbour on the far side (Boldo and Melquiond 2008, "Emulation of FMA and correctly
-    rounded sums: proved algorithms using rounding to odd", do so with the last bit).
+    What is inexact moves on to the neighbour on its other side, so that no later rounding can take it for a tie.
     """
     near = exact.float()
     error = exact - near.double()
@@ -222,33 +243,38 @@ def write_model(
     return fingerprint
 
 
-def make_provenance(config: Config, differences: dict[str, Difference], weights: dict[str, float]) -> dict[str, Any]:
-    """Everything that the merged model was made of."""
+def make_provenance(settings: MergeConfig, base: str, differences: dict[str, Difference]) -> dict[str, Any]:
+    """Everything that the merged model was made of; `base` is the base's name."""
+    used = {"method": settings.method, "scale": settings.scale}
+    used |= {name: getattr(settings, name) for name in METHOD_FIELDS[settings.method] if name != "weights"}
+    if settings.weights_by_parameter:
+        used["weights_by_parameter"] = [asdict(own) for own in settings.weights_by_parameter]
     return {
-        "base": {"name": config.base_model, "fingerprint": next(iter(differences.values())).index.base["fingerprint"]},
-        "method": config.merge.method,
-        "scale": config.merge.scale,
-        "normalize": config.merge.normalize,
+        "base": {"name": base, "fingerprint": next(iter(differences.values())).index.base["fingerprint"]},
+        **used,
         "domains": {
             domain: {
-                "weight": config.merge.weights[domain],
-                "effective_weight": weights[domain],
+                "weight": settings.weights[domain],
                 "difference_fingerprint": d.index.vector_fingerprint,
+                "storage": d.index.storage,
+                "dtype": d.index.dtype,
                 "source": d.index.source,
                 "diff_normalize": d.index.normalize,
             }
             for domain, d in differences.items()
         },
-        "versions": {m.__name__: m.__version__ for m in (dem, torch, transformers, safetensors)},
+        "versions": {m.__name__: m.__version__ for m in (dem, torch, np)},
     }
 
 
 def _model_card(provenance: dict[str, Any]) -> str:
     rows = [
-        f"| {domain} | {d['effective_weight']:.6g} | `{d['difference_fingerprint']}` |"
-        for domain, d in provenance["domains"].items()
+        f"| {name} | {d['weight']:g} | `{d['difference_fingerprint']}` |" for name, d in provenance["domains"].items()
     ]
     base = provenance["base"]
+    settings = {
+        name: value for name, value in provenance.items() if name not in ("base", "domains", "versions", "check")
+    }
     return "\n".join(
         [
             "---",
@@ -258,10 +284,12 @@ def _model_card(provenance: dict[str, Any]) -> str:
             "",
             "# Distribution edited model",
             "",
-            f"The base `{base['name']}` (fingerprint `{base['fingerprint']}`) plus weighted differences of domain",
-            f"models, method {provenance['method']} (Ram et al. 2024, arXiv 2406.15570), without further training.",
+            f"The base `{base['name']}` (fingerprint `{base['fingerprint']}`) plus the combined differences of domain",
+            "models (Ram et al. 2024, arXiv 2406.15570), without further training.",
             "",
-            "| domain | factor on its difference | fingerprint of the difference |",
+            *(f"- {name}: `{json.dumps(value, ensure_ascii=False)}`" for name, value in settings.items()),
+            "",
+            "| domain | weight | fingerprint of the difference |",
             "|---|---|---|",
             *rows,
             "",

@@ -52,6 +52,10 @@ def make_difference(request: Request) -> None:
         log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements; {size / 2**30:.2f} GiB to write")
         require_space(vector.parent, size)
         spreads = {delta.name: spread(delta) for delta in deltas}
+        if broken := [name for name, moments in spreads.items() if not math.isfinite(moments.m2)]:
+            raise RequestError(
+                f"the difference of {broken[0]} is not finite: {adapter} holds NaN or Inf; make it again"
+            )
         norm = sum(spreads.values(), Moments()).l2_norm
         if config.diff.normalize == "l2" and norm == 0:
             raise RequestError(f"{adapter} changes nothing (its difference is 0): diff.normalize l2 has no meaning")

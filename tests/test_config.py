@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dem.config import parse_request
+from dem.config import METHOD_FIELDS, ParameterWeights, parse_request
 from dem.errors import RequestError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -88,6 +88,12 @@ def test_relative_paths(tmp_path, monkeypatch):
         ("base_model: x\ndomains: [merged]", (), ("merged",)),
         ("base_model: x\ndomains: [v1.0]", (), ("v1.0",)),
         ("", (), ("c.yaml is empty",)),
+        ("base_model: x\nmerge: {method: tie}", (), ("c.yaml", "merge.method", "tie")),
+        ("base_model: x\nmerge: {density: 0}", (), ("c.yaml", "merge.density")),
+        ("base_model: x\nmerge: {density: }", (), ("merge.density is empty",)),
+        ("base_model: x\nmerge: {weights: }", (), ("merge.weights is empty",)),
+        ("base_model: x\nmerge: {weights_by_parameter: }", (), ("merge.weights_by_parameter is empty",)),
+        ("base_model: x\nmerge: {weights_by_parameter: [{pattern: a}]}", (), ("weights_by_parameter", "required")),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, options, words):
@@ -96,6 +102,60 @@ def test_mistakes_are_named(tmp_path, text, options, words):
         parse(tmp_path, text, *options)
     for word in words:
         assert word in str(mistake.value)
+
+
+@pytest.mark.parametrize(
+    ("merge", "words"),
+    [
+        ("method: weighted_sum, density: 0.2", ("merge.density is 0.2", "weighted_sum")),
+        ("method: ties, gamma: 0.2, seed: 1", ("merge.gamma is 0.2", "merge.seed is 1", "ties")),
+        ("method: ties, weights: {web: 1, social: -0.5}", ("merge.weights: social is negative", "normalize false")),
+        ("method: sce", ("merge.weights differ", "sce")),
+        ("method: sce, normalize: false", ("merge.normalize is false",)),
+        ("method: model_stock, weights: {web: 1, social: 0}", ("merge.weights", "two or more")),
+        ("method: della, density: 0.9", ("merge.density 0.9", "merge.epsilon 0.15")),
+        ("method: della_linear, density: 0.1", ("merge.density 0.1", "merge.epsilon 0.15")),
+        ("method: breadcrumbs, density: 0.95, gamma: 0.1", ("merge.density 0.95", "merge.gamma 0.1")),
+        ("weights_by_parameter: [{pattern: '(', weights: {web: 1}}]", ("[0].pattern '('", "regular expression")),
+        ("weights_by_parameter: [{pattern: a, weights: {nowhere: 1}}]", ("[0].weights names nowhere",)),
+        ("weights_by_parameter: [{pattern: a, weights: {web: .inf}}]", ("[0].weights: web is inf",)),
+        (
+            "method: ties, weights_by_parameter: [{pattern: a, weights: {web: 1}}, {pattern: a, weights: {web: -1}}]",
+            ("[1].weights: web is negative",),
+        ),
+        ("scale: .nan, weights_by_parameter: [{pattern: '[', weights: {web: .nan}}]", ("merge.scale", "'['", "web")),
+    ],
+)
+def test_mistakes_of_the_merge_are_named(tmp_path, merge, words):
+    with pytest.raises(RequestError) as mistake:
+        parse(tmp_path, f"base_model: x\nmerge: {{{merge}}}", per_domain=False)
+    for word in words:
+        assert word in str(mistake.value)
+
+
+@pytest.mark.parametrize(
+    "merge",
+    [
+        "method: ties, weights: {web: 1, social: -0.5}, normalize: false",
+        "method: sce, weights: {web: 1, social: 1, textbook: 0}, select_topk: 0.1",
+        "method: model_stock, weights: {web: 1, social: 1}, scale: 0.5",
+        "method: della, density: 0.85, rescale: l1, seed: 1",
+        "method: breadcrumbs, density: 0.7, gamma: 0.3",
+        *(f"method: {m}" for m in METHOD_FIELDS if m not in ("sce", "model_stock")),
+    ],
+)
+def test_settings_of_the_merge_that_fit_the_method(tmp_path, merge):
+    parse(tmp_path, f"base_model: x\nmerge: {{{merge}}}", per_domain=False)
+
+
+def test_weights_by_parameter(tmp_path):
+    text = "base_model: x\nmerge: {weights_by_parameter: [{pattern: 'layers\\.0\\.', weights: {web: 1}}]}"
+    config = parse(tmp_path, text, per_domain=False).config
+    assert config.merge.weights_by_parameter == [ParameterWeights(r"layers\.0\.", {"web": 1.0})]
+    assert config.as_dict()["merge"]["weights_by_parameter"] == [{"pattern": r"layers\.0\.", "weights": {"web": 1.0}}]
+    option = ("--merge.weights_by_parameter", "[{pattern: lm_head, weights: {web: 1, social: 2}}]")
+    config = parse(tmp_path, text, *option, per_domain=False).config
+    assert config.merge.weights_by_parameter == [ParameterWeights("lm_head", {"web": 1.0, "social": 2.0})]
 
 
 def test_no_arguments_at_all():

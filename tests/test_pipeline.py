@@ -126,7 +126,7 @@ def test_provenance_names_what_was_merged(finished):
     record = json.loads((finished.layout.merged_model / "dem_provenance.json").read_text())
     index = json.loads(finished.layout.diff_index("web").read_text())
     assert record["base"]["fingerprint"] == index["base"]["fingerprint"]
-    assert record["domains"]["web"]["effective_weight"] == 0.5
+    assert record["domains"]["web"]["weight"] == 0.5
     assert record["domains"]["web"]["difference_fingerprint"] == index["vector_fingerprint"]
     run = json.loads((finished.layout.adapter("web") / "dem_run.json").read_text())
     assert index["source"]["data_fingerprint"] == run["data"]["fingerprint"] and run["seconds"] > 0
