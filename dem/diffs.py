@@ -291,8 +291,9 @@ class Rows:
             return
         width = out.shape[1]
         self._hash.update(self._difference.read_into(out, self._parameter.offset + first * width))
-        if self._row * width == self._parameter.size:
-            self._difference.require_fingerprint(self._parameter, self._hash.hexdigest())
+        parameter = self._parameter
+        if self._row * width == parameter.size and parameter.fingerprint not in (None, self._hash.hexdigest()):
+            self._difference.read(parameter.name)  # which says what is wrong
 
 
 class Difference:
@@ -362,19 +363,15 @@ class Difference:
             out.copy_(stored)
         return data
 
-    def require_fingerprint(self, parameter: Parameter, fingerprint: str) -> None:
-        """Refuse what is not what the index describes."""
-        if parameter.fingerprint not in (None, fingerprint):
-            raise RequestError(
-                f"{self.path}: {parameter.name} is not what {self.index.domain}'s index describes; make both again"
-            )
-
     def _read_stored(self, parameter: Parameter) -> torch.Tensor:
         flat = torch.empty(parameter.stored)
         stored = self.read_into(flat, parameter.offset)
         if not is_finite(flat):
             raise RequestError(f"{self.path} holds NaN or Inf in {parameter.name}; make it again (dem/vector_diff.py)")
-        self.require_fingerprint(parameter, xxhash.xxh3_128(stored).hexdigest())
+        if parameter.fingerprint not in (None, xxhash.xxh3_128(stored).hexdigest()):
+            raise RequestError(
+                f"{self.path}: {parameter.name} is not what {self.index.domain}'s index describes; make both again"
+            )
         return flat
 
     def sample(self, count: int, seed: int) -> np.ndarray:

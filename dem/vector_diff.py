@@ -52,7 +52,7 @@ def make_difference(request: Request) -> None:
         log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements; {size / 2**30:.2f} GiB to write")
         require_space(vector.parent, size)
         spreads = {delta.name: spread(delta) for delta in deltas}
-        if broken := [name for name, moments in spreads.items() if not math.isfinite(moments.m2)]:
+        if broken := [name for name, moments in spreads.items() if not math.isfinite(moments.mean + moments.m2)]:
             raise RequestError(
                 f"the difference of {broken[0]} is not finite: {adapter} holds NaN or Inf; make it again"
             )
