@@ -20,7 +20,7 @@ import xxhash
 
 from dem import native
 from dem.errors import RequestError, WorkError
-from dem.streams import PIECE, NewFile, buffers, in_order, read_exactly
+from dem.streams import BLOCK, PIECE, NewFile, Source, buffers, in_order
 
 DTYPES = {
     "F64": torch.float64,
@@ -102,17 +102,17 @@ class Shard:
         # Copy-on-write: a library that writes into a base weight must hit neither the file nor a fault.
         self._bytes = torch.from_numpy(np.memmap(path, mode="c"))
         self._data_start = 8 + length
-        self._file = path.open("rb", buffering=0)
+        self._source = Source(path)
         end = max((t.end for t in self.tensors), default=0)
         if path.stat().st_size != self._data_start + end:
             raise RequestError(
                 f"{path} is cut short or damaged: {path.stat().st_size} bytes, {self._data_start + end} expected"
             )
 
-    def read_into(self, buffer: memoryview, tensor: Tensor, start: int) -> None:
-        """Fill `buffer` with the tensor's bytes from its byte `start` on."""
+    def read_part(self, tensor: Tensor, start: int, end: int, buffer: memoryview) -> memoryview:
+        """The tensor's bytes from `start` to `end`, in `buffer`, which has to be larger by 2 * BLOCK."""
         try:
-            read_exactly(self._file.fileno(), buffer, self._data_start + tensor.start + start)
+            return self._source.read(self._data_start + tensor.start + start, end - start, buffer)
         except (OSError, EOFError) as error:
             raise WorkError(f"{self.path} can no longer be read: {error}") from None
 
@@ -158,9 +158,10 @@ class PickledShard:
         header = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
         self.header = header + b" " * (-len(header) % 8)  # data aligned to 8 bytes
 
-    def read_into(self, buffer: memoryview, tensor: Tensor, start: int) -> None:
-        """Fill `buffer` with the tensor's bytes from its byte `start` on."""
-        buffer[:] = as_bytes(self._loaded[tensor.name])[start : start + len(buffer)]
+    def read_part(self, tensor: Tensor, start: int, end: int, buffer: memoryview) -> memoryview:
+        """The tensor's bytes from `start` to `end`, in `buffer`."""
+        buffer[: end - start] = as_bytes(self._loaded[tensor.name])[start:end]
+        return buffer[: end - start]
 
     def read(self, tensor: Tensor) -> torch.Tensor:
         """The tensor, mapped from the file."""
@@ -176,7 +177,11 @@ class _Part:
 
     def rows(self) -> torch.Tensor:
         """The rows as a matrix."""
-        flat = torch.frombuffer(self.data, dtype=DTYPES[self.tensor.dtype])
+        dtype = DTYPES[self.tensor.dtype]
+        flat = torch.frombuffer(self.data, dtype=torch.uint8)
+        if flat.data_ptr() % dtype.itemsize:  # older writers of safetensors do not align the data
+            flat = flat.clone()
+        flat = flat.view(dtype)
         return flat.view(-1, matrix_shape(self.tensor.shape)[1])
 
 
@@ -284,14 +289,13 @@ class Checkpoint:
 
         def read(place: tuple, buffer: memoryview) -> _Part:
             shard, tensor, start, end = place
-            part = _Part(tensor, buffer[: end - start])
-            shard.read_into(part.data, tensor, start)
+            part = _Part(tensor, shard.read_part(tensor, start, end, buffer))
             hashes.add(tensor.name, part.data)
             return part
 
         places = [(shard, t, *cut) for shard in self.shards for t in shard.tensors for cut in t.cuts()]
         largest = max((end - start for *_, start, end in places), default=1)
-        return in_order(read, places, buffers(READ_AHEAD + 1, largest), workers=1)
+        return in_order(read, places, buffers(READ_AHEAD + 1, largest + 2 * BLOCK), workers=1)
 
     def _write_index(self, folder: Path) -> None:
         if self.index is None:

@@ -4,14 +4,16 @@ Fresh memory and the page cache both cost a fault for each page, which is most o
 is read by a thread into a few buffers, and written by another past the page cache where the file system allows it.
 """
 
+import ctypes
 import errno
 import fcntl
 import mmap
 import os
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +25,65 @@ PIECE = 8 << 20
 BLOCK = 4096
 """Bytes of which address, place and length must be multiples in a direct write; no common file system asks for more."""
 
+LIBC = ctypes.CDLL(None)
+
+O_DIRECT = getattr(os, "O_DIRECT", 0)
+"""Read or write past the page cache; macOS has no such flag."""
+
 Item, Slot, Result = TypeVar("Item"), TypeVar("Slot"), TypeVar("Result")
+
+
+class Source:
+    """A file that is read once, in large pieces: from the page cache what lies there already, the rest past it."""
+
+    def __init__(self, path: Path):
+        """Open `path`, which must not be empty."""
+        self._file = path.open("rb", buffering=0)
+        self._mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._mapped))
+        self._direct = -1
+        if O_DIRECT:
+            with suppress(OSError):  # this file system only reads through the page cache
+                self._direct = os.open(path, os.O_RDONLY | O_DIRECT)
+                weakref.finalize(self, os.close, self._direct)
+
+    def read(self, start: int, size: int, buffer: memoryview) -> memoryview:
+        """`size` bytes from byte `start` on, somewhere in `buffer`, which has to be larger by 2 * BLOCK.
+
+        Raises:
+            EOFError: the file ends before.
+        """
+        first = start // BLOCK * BLOCK
+        room = buffer[: -(-(start + size - first) // BLOCK) * BLOCK]
+        wanted = room[start - first : start - first + size]
+        if self._direct < 0 or self._cached(first, len(room)) or not self._read_direct(first, start + size, room):
+            read_exactly(self._file.fileno(), wanted, start)
+        return wanted
+
+    def _cached(self, start: int, size: int) -> bool:
+        """Whether most of these pages lie in the page cache; also where the system does not tell."""
+        pages = (ctypes.c_ubyte * -(-size // BLOCK))()
+        size = min(size, len(self._mapped) - start)
+        try:
+            if LIBC.mincore(ctypes.c_void_p(self._address + start), ctypes.c_size_t(size), pages):
+                return True
+        except AttributeError:
+            return True
+        return sum(page & 1 for page in bytes(pages)) * 2 > len(pages)
+
+    def _read_direct(self, start: int, end: int, room: memoryview) -> bool:
+        done = 0
+        while start + done < end:
+            try:
+                got = os.preadv(self._direct, [room[done:]], start + done)
+            except OSError:
+                return False
+            if got == 0:
+                raise EOFError("the file is cut short")
+            if got % BLOCK and start + done + got < end:
+                return False  # the next read would begin off a block
+            done += got
+        return True
 
 
 def read_exactly(file: int, buffer: memoryview, start: int) -> None:
@@ -167,12 +227,11 @@ class NewFile:
 
     def _set_direct(self, wanted: bool) -> bool:
         """Write past the page cache, or no longer; return whether that changed anything."""
-        direct = getattr(os, "O_DIRECT", 0)  # not on macOS
         now = fcntl.fcntl(self._file, fcntl.F_GETFL)
-        if bool(now & direct) == wanted or not direct:
+        if bool(now & O_DIRECT) == wanted or not O_DIRECT:
             return False
         try:
-            fcntl.fcntl(self._file, fcntl.F_SETFL, now ^ direct)
+            fcntl.fcntl(self._file, fcntl.F_SETFL, now ^ O_DIRECT)
         except OSError:  # this file system only writes through the page cache
             return False
         return True
