@@ -59,7 +59,6 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
     from dem.checkpoints import Checkpoint
     from dem.common import log, progress_bar
     from dem.merging import Merge, make_provenance, open_differences, require_base, write_model
-    from dem.streams import one_thread_each
 
     config, layout = request.config, request.layout
     began = time.monotonic()
@@ -72,7 +71,7 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
 
     provenance = make_provenance(config.merge, config.base_model, differences)
     merging = Merge(differences, config.merge)
-    with new_folder(layout.merged_model) as folder, one_thread_each():
+    with new_folder(layout.merged_model) as folder:
         with progress_bar(checkpoint.size(), "merge", "B") as bar:
             fingerprint = write_model(folder, checkpoint, merging, provenance, bar.update)
         require_base(differences, fingerprint)

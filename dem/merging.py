@@ -194,31 +194,33 @@ def add_rounded_once(base: torch.Tensor, change: torch.Tensor, out: torch.Tensor
     second rounding would be a guess (1 element in 16,000 of float16 goes wrong): there the sum is taken in float64.
 
     Args:
-        base: any floating type.
-        change: float32, of the same shape.
+        base: any floating type, contiguous.
+        change: float32, of the same shape, contiguous.
         out: of the type of `base`.
         wide: overwritten; float32, or float64 for a base of that type.
     """
     wide.copy_(base).add_(change)
     out.copy_(wide)
-    low, high = map(float, torch.aminmax(wide))
+    elements = wide.numpy()
+    finite = max(-elements.min(), elements.max()) <= torch.finfo(out.dtype).max or bool(torch.isfinite(out).all())
     if base.dtype in TIE_BITS:
         bits = wide.view(torch.int32).numpy().reshape(-1)
-        near_ties = np.flatnonzero(bits & TIE_BITS[base.dtype] == 0)
-        exact = base.reshape(-1)[near_ties].double() + change.reshape(-1)[near_ties].double()
-        out.view(-1)[near_ties] = _off_ties(exact).to(base.dtype)
-    return max(-low, high) <= torch.finfo(out.dtype).max or bool(torch.isfinite(out).all())
+        places = np.flatnonzero(np.bitwise_and(bits, TIE_BITS[base.dtype], out=bits) == 0)
+        exact = base.view(-1)[torch.from_numpy(places)].double().numpy() + change.view(-1).numpy()[places]
+        near_ties = torch.from_numpy(_off_ties(exact)).to(base.dtype)
+        out.view(-1).view(torch.int16).numpy()[places] = near_ties.view(torch.int16).numpy()
+    return finite
 
 
-def _off_ties(exact: torch.Tensor) -> torch.Tensor:
+def _off_ties(exact: np.ndarray) -> np.ndarray:
     """Float64 as float32, which lies halfway between half-precision numbers only if the float64 does.
 
     What is inexact moves on to the neighbour on its other side, so that no later rounding can take it for a tie.
     """
-    near = exact.float()
-    error = exact - near.double()
-    towards = torch.sign(error) * torch.inf
-    return torch.where(error == 0, near, torch.nextafter(near, towards.float()))
+    near = exact.astype(np.float32)
+    error = exact - near
+    beyond = np.nextafter(near, np.copysign(np.float32(np.inf), error.astype(np.float32)))
+    return np.where(error == 0, near, beyond)
 
 
 def write_model(
