@@ -58,7 +58,8 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
     from dem.atomic import new_folder
     from dem.checkpoints import Checkpoint
     from dem.common import log, progress_bar
-    from dem.merging import Merge, make_provenance, open_differences, require_base, write_model
+    from dem.merging import Merge, make_provenance, open_differences, require_base, write_model, write_record
+    from dem.verify import compare_with_exact
 
     config, layout = request.config, request.layout
     began = time.monotonic()
@@ -73,8 +74,14 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
     merging = Merge(differences, config.merge)
     with new_folder(layout.merged_model) as folder:
         with progress_bar(checkpoint.size(), "merge", "B") as bar:
-            fingerprint = write_model(folder, checkpoint, merging, provenance, bar.update)
+            fingerprint = write_model(folder, checkpoint, merging, bar.update)
         require_base(differences, fingerprint)
+        log.info(f"merge: written in {time.monotonic() - began:.1f} s; reading it again to compare its logits")
+        gap = compare_with_exact(checkpoint, folder, merging)
+        write_record(folder, provenance | {"check": gap.as_dict()})
+    log.info(
+        f"merge: logits differ by {gap.relative:.2g} of their size from the unrounded ones (up to {gap.limit:.2g})"
+    )
     log.info(f"merge: done in {time.monotonic() - began:.1f} s -> {layout.merged_model}")
 
 

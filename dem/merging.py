@@ -107,7 +107,8 @@ class Merge:
         self._differences = differences
         self._settings = settings
         self._merged = torch.empty(0, dtype=torch.uint8)
-        check_weights(settings, sorted({p.name for d in differences.values() for p in d.index.parameters}))
+        self.changed = sorted({p.name for d in differences.values() for p in d.index.parameters})
+        check_weights(settings, self.changed)
 
     def of(self, tensor: Tensor) -> Change | None:
         """What `Checkpoint.write` asks for: the function from the next rows of `tensor` to the merged ones.
@@ -116,11 +117,9 @@ class Merge:
             RequestError: (when called) a difference is damaged.
             WorkError: (when called) a merged element is not finite in the base's dtype.
         """
-        weights = parameter_weights(self._settings, tensor.name)
-        domains = [domain for domain in self._differences if weights.get(domain, 0) != 0]
-        if not any(tensor.name in self._differences[domain] for domain in domains):
+        total = self.added(tensor)
+        if total is None:
             return None
-        total = self._total(tensor, domains)
         step, width = tile_rows(tensor.shape), matrix_shape(tensor.shape)[1]
         wide = torch.empty(step, width, dtype=torch.promote_types(DTYPES[tensor.dtype], torch.float32))
 
@@ -134,12 +133,16 @@ class Merge:
 
         return change
 
-    def _total(self, tensor: Tensor, domains: list[str]) -> Callable[[int], torch.Tensor]:
-        """The function to the next so many rows of what is added to `tensor`, as a matrix.
+    def added(self, tensor: Tensor) -> Callable[[int], torch.Tensor] | None:
+        """The function to the next so many rows (at most `tile_rows`) of what is added to `tensor`, unrounded.
 
-        A method that is not elementwise needs the differences whole; for one that is, tiles of them pass through a
-        buffer that stays in the cache.
+        None if nothing is. A method that is not elementwise needs the differences whole; for one that is, tiles of them
+        pass through a buffer.
         """
+        weights = parameter_weights(self._settings, tensor.name)
+        domains = [domain for domain in self._differences if weights.get(domain, 0) != 0]
+        if not any(tensor.name in self._differences[domain] for domain in domains):
+            return None
         combine = combiner(self._settings, tensor.name, domains)
         readers = [d.rows(tensor.name) if tensor.name in d else None for d in map(self._differences.get, domains)]
         height, width = matrix_shape(tensor.shape)
@@ -223,14 +226,8 @@ def _off_ties(exact: np.ndarray) -> np.ndarray:
     return np.where(error == 0, near, beyond)
 
 
-def write_model(
-    folder: Path,
-    checkpoint: Checkpoint,
-    merge: Merge,
-    provenance: dict[str, Any],
-    progress: Callable[[int], object],
-) -> str:
-    """Write the merged weights, the base's config and tokenizer, the model card and `dem_provenance.json`.
+def write_model(folder: Path, checkpoint: Checkpoint, merge: Merge, progress: Callable[[int], object]) -> str:
+    """Write the merged weights and the base's config and tokenizer; return the fingerprint of the base as it was read.
 
     Of a native mamba_ssm base the config is written in transformers' terms, as the weights are.
     """
@@ -239,10 +236,14 @@ def write_model(
         config.dtype = checkpoint.read(native.EMBEDDING).dtype  # A_log and D are often kept in float32 beside it
         config.save_pretrained(folder)
     fingerprint = checkpoint.write(folder, merge.of, progress)
+    return fingerprint
+
+
+def write_record(folder: Path, provenance: dict[str, Any]) -> None:
+    """Write what the model in `folder` was made of: `dem_provenance.json`, and the model card for people."""
     text = json.dumps(provenance, indent=1, ensure_ascii=False)
     (folder / "dem_provenance.json").write_text(text + "\n", encoding="utf-8")
     (folder / "README.md").write_text(_model_card(provenance), encoding="utf-8")
-    return fingerprint
 
 
 def make_provenance(settings: MergeConfig, base: str, differences: dict[str, Difference]) -> dict[str, Any]:

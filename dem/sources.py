@@ -7,12 +7,10 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import Embedding, Linear, LoraLayer
 from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightRenaming, rename_source_key
 
 from dem import mamba
 from dem.checkpoints import Checkpoint, matrix_shape
-from dem.common import model_config, read_json
+from dem.common import model_config, read_json, stored_names
 from dem.diffs import Delta, adapter_fingerprint
 from dem.errors import RequestError
 from dem.layout import RUN_RECORD
@@ -41,7 +39,7 @@ def adapter_deltas(adapter: Path, base: Path, checkpoint: Checkpoint) -> list[De
         RequestError: the adapter cannot be read, does not fit the base, or changes more than matrices by low rank.
     """
     model = _base_on_disk(base)
-    stored = _stored_names(model, checkpoint)
+    stored = stored_names(model, checkpoint)
     model = _adapter_on_mapped_base(model, stored, adapter, base, checkpoint)
     _refuse_other_changes(model, adapter)
     deltas: dict[str, Delta] = {}
@@ -64,21 +62,6 @@ def _base_on_disk(base: Path) -> PreTrainedModel:
     """The base without any memory for its weights."""
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(model_config(base), trust_remote_code=False)
-
-
-def _stored_names(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, str]:
-    """The checkpoint's name of each parameter of the model, by the model's name of it.
-
-    transformers renames some parameters when it loads, and ties others to one that the checkpoint holds.
-    """
-    renamings = [rule for rule in get_model_conversion_mapping(model) if isinstance(rule, WeightRenaming)]
-    expected = model.state_dict()
-    renamed = {rename_source_key(n, renamings, [], model.base_model_prefix, expected)[0]: n for n in checkpoint}
-    names = {name: stored for name, stored in renamed.items() if name in expected}
-    for name, tied_to in model.all_tied_weights_keys.items():
-        if name not in names and tied_to in names:
-            names[name] = names[tied_to]
-    return names
 
 
 def _adapter_on_mapped_base(
