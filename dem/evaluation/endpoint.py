@@ -112,7 +112,7 @@ class ChatEndpoint:
         except requests.Timeout:
             raise _Transient(f"no reply within {timeout:g} s") from None
         except (requests.RequestException, OSError, HTTPError) as error:
-            raise _Transient(f"no connection ({self._clean(str(error))})") from None
+            raise _Transient(f"the connection failed ({self._clean(str(_innermost(error)))})") from None
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Put the key in. As a header of the call, requests would let a .netrc overrule it."""
@@ -157,3 +157,10 @@ def _extras(names: tuple[str, ...], schema: dict[str, Any]) -> dict[str, Any]:
         "temperature": 0,
     }
     return {name: values[name] for name in names}
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The error at the bottom ("Connection refused"), which those above wrap in their own names and addresses."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return error
