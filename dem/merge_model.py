@@ -97,7 +97,8 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
     config, layout = request.config, request.layout
     prompts = read_prompts(Path(config.evaluation.prompts))
     read_ratings(layout.ratings)  # it can be read
-    api_key()
+    if config.evaluation.judge:
+        api_key()
     adapters = {domain: layout.existing_adapter(domain) for domain in domains}
     files = {domain: layout.parquet_files(domain) for domain in config.domains}
     for domain, adapter in adapters.items():
