@@ -8,6 +8,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from conftest import DOMAINS, make_adapter
 
 from dem.evaluation import endpoint
 from dem.evaluation.judge import NoVerdictError, parse_verdict
@@ -334,3 +335,27 @@ def test_people_and_judge_together(place, server, judge, tmp_path):
     assert "base is better in 2" in place.report
     kept = read_ratings(place.layout.ratings)
     assert len(kept.verdicts) == 6 and len(kept.people) == 1
+
+
+def test_an_evaluation_ends_with_the_judge(workplace, server, monkeypatch, capsys):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("DEM_JUDGE_API_KEY", KEY)
+    for seed, domain in enumerate(DOMAINS):
+        make_adapter(workplace.base, workplace.layout.adapter(domain), seed=seed)
+        assert workplace.diff(domain) == 0
+    points = dict.fromkeys(CRITERIA, 4)
+    server.behave = lambda request, number: json.dumps({"first": points, "second": points, "better": "tie"})
+    judge = ["--evaluation.judge", json.dumps({"base_url": server.url, "model": "judge-1", "retries": 0})]
+    assert workplace.merge(*judge) == 0
+    report = workplace.layout.prompt_comparison.read_text(encoding="utf-8")
+    assert server.requests and "4 (judge)" in report and "by the judge judge-1" in report
+    workplace.layout.ratings.unlink()
+    workplace.layout.metric_summary.unlink()
+    server.behave = lambda request, number: (503, {}, b"loading")
+    assert workplace.merge(*judge) == 1
+    assert "HTTP 503: loading" in capsys.readouterr().err.splitlines()[-1]
+    assert "Nobody has rated" in workplace.layout.prompt_comparison.read_text(encoding="utf-8")
+    assert workplace.layout.metric_summary.exists() and workplace.layout.merged_model.exists()
+    monkeypatch.setenv("DEM_JUDGE_API_KEY", "키")
+    assert workplace.merge(*judge) == 2  # before any work
+    assert KEY not in workplace.layout.merge_log.read_text(encoding="utf-8")

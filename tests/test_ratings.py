@@ -151,7 +151,7 @@ def test_new_answers_lose_their_ratings_and_the_others_keep_them(place, tmp_path
     place.publish({**ANSWERS, "merged": ["개었다", "왜 그래?", "같은 답"]}, PROMPTS)
     assert "| base | 흐리다 | 2 | 2 | 2 | 2 |" in place.report
     assert "| merged | 개었다 | unrated | unrated | unrated | unrated |" in place.report
-    assert "1 ratings are of answers that no model gives any more" in place.report
+    assert "no model gives any more, which do not count: 1." in place.report
     assert place.rate(export) == 2  # the sheet of the time before
     place.publish(ANSWERS, PROMPTS)
     assert "| merged | 맑다 | 5 | 5 | 5 | 5 |" in place.report
@@ -215,6 +215,7 @@ def test_people_come_before_a_judge_and_both_are_kept():
     )
     page = prompt_comparison(answers, ratings)
     assert "| base | 가 | 4 | 4 | 4 | 4 |" in page and "| merged | 나 | 3 (judge) |" in page
+    assert "| base | people | 4 | 4 | 4 | 4 | 1 of 1 |" in page and "| base | judge | 3 | 3 | 3 | 3 | 1 of 1 |" in page
     assert "people's are shown" in page and "the judge j&#124;1 (1 of 1 pairs" in page
     assert "merged against base: a tie (judge)." in page
 

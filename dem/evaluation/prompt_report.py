@@ -33,29 +33,29 @@ def prompt_comparison(answers: Answers, ratings: Ratings, merged_since: bool = F
 
 
 def _rating_lines(answers: Answers, ratings: Ratings, tally: Tally) -> list[str]:
-    rated = [[tally.scores(m.name, n) for n in range(len(answers.prompts))] for m in answers.models]
-    sources = {source for each in rated for _, source in each if source}
-    lines = [_who_rated(ratings, tally, sources)]
+    lines = [_who_rated(ratings, tally)]
     if tally.outdated:
-        lines += ["", f"{tally.outdated} ratings are of answers that no model gives any more, and do not count."]
-    if not sources:
+        lines += ["", f"Ratings of answers that no model gives any more, which do not count: {tally.outdated}."]
+    if not (tally.raters or tally.judged_pairs):
         return [*lines, "", *_how_to_rate()]
-    lines += ["", f"| model | {' | '.join(CRITERIA)} | answers rated |", "|---" * (2 + len(CRITERIA)) + "|"]
-    for model, each in zip(answers.models, rated, strict=True):
-        cells = [_mean([means[c] for means, _ in each if c in means]) for c in CRITERIA]
-        count = f"{sum(bool(source) for _, source in each)} of {len(each)}"
-        lines.append(f"| {as_text(model.name)} | {' | '.join(cells)} | {count} |")
+    lines += ["", f"| model | by | {' | '.join(CRITERIA)} | answers rated |", "|---" * (3 + len(CRITERIA)) + "|"]
+    for source in ["people"] * bool(tally.raters) + ["judge"] * bool(tally.judged_pairs):
+        for model in answers.models:
+            rated = [tally.scores_by(source, model.name, n) for n in range(len(answers.prompts))]
+            cells = [_mean([means[c] for means in rated if c in means]) for c in CRITERIA]
+            count = f"{sum(map(bool, rated))} of {len(rated)}"
+            lines.append(f"| {as_text(model.name)} | {source} | {' | '.join(cells)} | {count} |")
     return [*lines, "", _beats(tally, len(answers.prompts))]
 
 
-def _who_rated(ratings: Ratings, tally: Tally, sources: set[str]) -> str:
+def _who_rated(ratings: Ratings, tally: Tally) -> str:
     """Whose ratings the page shows."""
-    if not sources:
+    if not (tally.raters or tally.judged_pairs):
         return f"Nobody has rated these answers yet: {', '.join(CRITERIA)} say *unrated*."
     people = f"people ({tally.raters})"
     judge = f"the judge {as_text(ratings.judge)} ({tally.judged_pairs} of {tally.pairs} pairs, each in both orders)"
     who = [people] * bool(tally.raters) + [judge] * bool(tally.judged_pairs)
-    shown = "Where both rated, people's are shown; the judge's say so. " if len(who) == 2 else ""
+    shown = "Where both rated an answer, people's are shown beside it. " if len(who) == 2 else ""
     return (
         f"Ratings, 1 (very poor) to 5 (very good), by {' and '.join(who)}. {shown}"
         "What nobody rated says *unrated*. All single ratings are in ratings.json."
@@ -78,8 +78,8 @@ def _beats(tally: Tally, prompts: int) -> str:
     count = tally.outcomes()
     return (
         f"**merged beats base in {count['merged']} of {prompts} prompts** (base is better in {count['base']}, a tie in "
-        f"{count['tie']}, not rated {count['']}). It does where the people who rated both answers gave it more points "
-        "in all, or where only the judge did, if it prefers merged in both orders; all else but the reverse is a tie."
+        f"{count['tie']}, not rated {count['']}). It does if the people who rated both answers gave it more points in "
+        "all; where only the judge compared them, if it prefers merged in both orders (two opinions are a tie)."
     )
 
 

@@ -46,10 +46,17 @@ class Tally:
 
         The second is "people", "judge" or, where nobody rated, "".
         """
+        for source in ("people", "judge"):
+            if means := self.scores_by(source, model, number):
+                return means, source
+        return {}, ""
+
+    def scores_by(self, source: str, model: str, number: int) -> dict[str, float]:
+        """Mean points by criterion that "people" or the "judge" gave the model's answer; empty if they did not."""
         answer = answer_id(self._answers.prompts[number].prompt, self._answers.of(model)[number])
-        people = [rated[answer] for rated in self._people.values() if answer in rated]
-        judge = self._judge.get(answer, [])
-        return _means(people or judge), "people" if people else "judge" if judge else ""
+        if source == "judge":
+            return _means(self._judge.get(answer, []))
+        return _means([rated[answer] for rated in self._people.values() if answer in rated])
 
     def outcome(self, number: int) -> tuple[str, str]:
         """The better one of base and merged in a prompt ("base", "merged", "tie"; "" if not rated), and who says so.
