@@ -12,6 +12,7 @@ from argparse import RawDescriptionHelpFormatter
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter, set_parsing_settings
@@ -185,6 +186,20 @@ class MergeConfig:
 
 
 @dataclass
+class JudgeConfig:
+    """A model that rates the answers, behind an OpenAI-compatible endpoint; its key is read from DEM_JUDGE_API_KEY."""
+
+    base_url: str
+    """What /chat/completions is appended to, such as http://localhost:8000/v1."""
+    model: str
+    """Name of the model there."""
+    timeout: PositiveFloat = 120
+    """Longest wait for one reply, in seconds."""
+    retries: NonNegativeInt = 3
+    """How often a call is tried again that fails or whose reply is not the JSON demanded."""
+
+
+@dataclass
 class EvaluationConfig:
     """Stage 3: the comparison of base, domain models and merged model."""
 
@@ -194,8 +209,8 @@ class EvaluationConfig:
     """JSON lines with prompt and, where there is one, reference; the default stands beside the config file."""
     max_new_tokens: PositiveInt = 128
     """Longest answer to a prompt, in tokens."""
-    judge: Literal[None] = None
-    """Reserved for a judge of the answers; without one they are reported as unrated."""
+    judge: JudgeConfig | None = None
+    """A model that rates the answers; without one, people do (results/rating_sheet.html)."""
 
 
 @dataclass
@@ -228,17 +243,26 @@ class Request:
     layout: Layout
     domain: str | None
     overwrite: bool
+    ratings: str | None = None
+    """Stage 3's --ratings: the file, "" where none is named, None without the option."""
 
 
 def parse_request(
-    description: str, argv: list[str] | None = None, *, per_domain: bool, can_overwrite: bool = False
+    description: str,
+    argv: list[str] | None = None,
+    *,
+    per_domain: bool,
+    can_overwrite: bool = False,
+    takes_ratings: bool = False,
 ) -> Request:
-    """Parse `argv` (default: the process's own); `--help` prints and leaves. Stage 1 can be told to `--overwrite`.
+    """Parse `argv` (default: the process's own); `--help` prints and leaves.
+
+    Stage 1 can be told to `--overwrite`, stage 3 takes `--ratings`.
 
     Raises:
         RequestError: an option, a key or a value is wrong; the message names it and the file it stands in.
     """
-    parser = _parser(description, per_domain, can_overwrite)
+    parser = _parser(description, per_domain, can_overwrite, takes_ratings)
     try:
         values = parser.parse_args(argv)
     except (ArgumentError, OSError, UnicodeDecodeError) as error:
@@ -254,10 +278,11 @@ def parse_request(
         config.evaluation.prompts = os.path.join(folder, config.evaluation.prompts)
     domain = values.domain if per_domain else None
     _check(config, domain)
-    return Request(config, Layout(Path(values.root).absolute()), domain, can_overwrite and values.overwrite)
+    ratings = values.ratings if takes_ratings else None
+    return Request(config, Layout(Path(values.root).absolute()), domain, can_overwrite and values.overwrite, ratings)
 
 
-def _parser(description: str, per_domain: bool, can_overwrite: bool) -> ArgumentParser:
+def _parser(description: str, per_domain: bool, can_overwrite: bool, takes_ratings: bool) -> ArgumentParser:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the lines under the fields are their help
     parser = ArgumentParser(
         description=description,
@@ -271,6 +296,15 @@ def _parser(description: str, per_domain: bool, can_overwrite: bool) -> Argument
         parser.add_argument("--domain", required=True, help="one of the config's domains")
     if can_overwrite:
         parser.add_argument("--overwrite", action="store_true", help="do it again although it has been done")
+    if takes_ratings:
+        parser.add_argument(
+            "--ratings",
+            metavar="FILE",
+            nargs="?",
+            const="",
+            help="merge nothing: take FILE's ratings of the last evaluation's answers (without FILE: ask the judge) "
+            "and write the report anew",
+        )
     parser.add_class_arguments(Config)
     return parser
 
@@ -321,8 +355,19 @@ def _explain(parser: ArgumentParser, argv: list[str] | None, error: Exception) -
             parser.parse_path(path, defaults=False, with_meta=False)
         except (ArgumentError, OSError, UnicodeDecodeError) as in_file:
             if "required" not in str(in_file):  # a required value may stand on the command line instead
-                return f"{path}: {in_file}"
-    return str(error)
+                return f"{path}: {_without_judge(str(in_file))}"
+    return _without_judge(str(error))
+
+
+def _without_judge(mistake: str) -> str:
+    """The mistake; of one in evaluation.judge not the value, which may hold a key that does not belong there."""
+    if "evaluation.judge" not in mistake:
+        return mistake
+    reasons = re.findall(r"Option '\w+' is not accepted|arguments are required: [\w, ]+", mistake)
+    return (
+        f"evaluation.judge: {'; '.join(reasons) or 'a value is wrong'} (it takes base_url, model and, if need be, "
+        "timeout and retries; a key comes from the environment variable DEM_JUDGE_API_KEY)"
+    )
 
 
 def _config_arguments(argv: list[str]) -> list[str]:
@@ -350,6 +395,8 @@ def _check(config: Config, domain: str | None) -> None:
         mistakes.append(f"training.learning_rate is {config.training.learning_rate}, not a finite number")
     if config.lora.target_modules == []:
         mistakes.append("lora.target_modules is empty: name modules or say auto")
+    if config.evaluation.judge:
+        mistakes += _judge_mistakes(config.evaluation.judge)
     if mistakes:
         raise RequestError("; ".join(mistakes))
 
@@ -403,3 +450,23 @@ def _method_mistakes(merge: MergeConfig) -> list[str]:
     if "gamma" in used and merge.density + merge.gamma > 1 + 1e-9:
         mistakes.append(f"merge.density {merge.density:g} and merge.gamma {merge.gamma:g} add up to more than 1")
     return mistakes
+
+
+def _judge_mistakes(judge: JudgeConfig) -> list[str]:
+    """What is wrong with the judge's address; a secret that may stand in it is not repeated."""
+    mistakes = []
+    try:
+        url = urlsplit(judge.base_url)
+        known = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return ["evaluation.judge.base_url is not an address"]
+    if "@" in url.netloc or url.query or url.fragment:
+        mistakes.append(
+            "evaluation.judge.base_url holds a user, a password or a query: leave them out, and put a key "
+            "into the environment variable DEM_JUDGE_API_KEY"
+        )
+    elif not known:
+        mistakes.append("evaluation.judge.base_url is not an address such as http://localhost:8000/v1")
+    if not judge.model.strip():
+        mistakes.append("evaluation.judge.model is empty")
+    return mistakes + ([] if math.isfinite(judge.timeout) else ["evaluation.judge.timeout is not a finite number"])

@@ -2,10 +2,12 @@
 
     python dem/merge_model.py --config configs/yunmin_3b.yaml
     python dem/merge_model.py --config configs/yunmin_3b.yaml --merge.weights.web 0.3 --evaluation.enabled false
+    python dem/merge_model.py --config configs/yunmin_3b.yaml --ratings ratings.csv
 
 Reads diff_vectors/ and the base model; writes merged_model/, a complete model. The comparison also reads
-parquet_ready/, checkpoints/ and the prompts, and writes results/eval_prompt_comparison.md and
-results/metric_summary.csv.
+parquet_ready/, checkpoints/ and the prompts, and writes results/eval_prompt_comparison.md,
+results/metric_summary.csv, and results/rating_sheet.html, on which people rate the answers; --ratings puts what they
+export into the report.
 """
 
 import sys
@@ -21,7 +23,10 @@ from dem.errors import RequestError, run_script
 
 def main(argv: list[str] | None = None) -> None:
     """Merge, and evaluate unless the config says not to."""
-    request = parse_request(__doc__, argv, per_domain=False)
+    request = parse_request(__doc__, argv, per_domain=False, takes_ratings=True)
+    if request.ratings is not None:
+        rate_answers(request)
+        return
     domains = _domains_of(request)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
@@ -91,11 +96,16 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
     from dem.common import log
     from dem.corpus import Corpus
     from dem.evaluation.prompts import read_prompts
+    from dem.evaluation.rate import api_key
+    from dem.evaluation.ratings import read_ratings
     from dem.merging import require_same_split
     from dem.sources import adapter_deltas
 
     config, layout = request.config, request.layout
     prompts = read_prompts(Path(config.evaluation.prompts))
+    read_ratings(layout.ratings)  # it can be read
+    if config.evaluation.judge:
+        api_key()
     adapters = {domain: layout.existing_adapter(domain) for domain in domains}
     files = {domain: layout.parquet_files(domain) for domain in config.domains}
     for domain, adapter in adapters.items():
@@ -111,8 +121,10 @@ def evaluate(request: Request, base: Path, adapters: dict[str, Path], corpora: d
     from dem.atomic import write_text
     from dem.common import load_tokenizer, log, peak_memory_gib
     from dem.corpus import encode_all
+    from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import compare
-    from dem.evaluation.report import metric_table, perplexity_lines, prompt_comparison
+    from dem.evaluation.rate import ask_judge, publish
+    from dem.evaluation.report import metric_table, perplexity_lines
 
     config, layout = request.config, request.layout
     began = time.monotonic()
@@ -136,14 +148,29 @@ def evaluate(request: Request, base: Path, adapters: dict[str, Path], corpora: d
         hub_kernels=config.hub_kernels,
     )
     write_text(layout.metric_summary, metric_table(results))
-    write_text(layout.prompt_comparison, prompt_comparison(prompts, results, max_new_tokens))
+    answers = Answers(prompts, results, max_new_tokens, provenance_hash(layout.merge_record))
+    publish(answers, layout)
     log.info("perplexity on the test splits (change against the base):")
     for line in perplexity_lines(results):
         log.info(line)
     log.info(
         f"evaluation: done in {time.monotonic() - began:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
-        f"see {layout.prompt_comparison} and {layout.metric_summary}"
+        f"see {layout.prompt_comparison} and {layout.metric_summary}; {layout.rating_sheet} is to rate the answers on"
     )
+    if config.evaluation.judge:
+        ask_judge(config.evaluation.judge, answers, layout)
+
+
+def rate_answers(request: Request) -> None:
+    """Take up ratings of the last evaluation's answers, and write its report anew."""
+    from dem.atomic import require_writable
+    from dem.common import start_log
+    from dem.evaluation.rate import rate
+
+    layout = request.layout
+    require_writable(layout.results, layout.merge_log.parent)
+    start_log(layout.merge_log, append=True)
+    rate(layout, request.ratings, request.config.evaluation.judge)
 
 
 if __name__ == "__main__":

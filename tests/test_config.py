@@ -69,6 +69,10 @@ def test_relative_paths(tmp_path, monkeypatch):
         ("base_model: x\ntraining: {epochs: 0}", (), ("c.yaml", "training.epochs")),
         ("base_model: x\ndata: {test_fraction: 1.5}", (), ("c.yaml", "data.test_fraction")),
         ("base_model: x\nevaluation: {judge: someone}", (), ("c.yaml", "evaluation.judge")),
+        ("base_model: x\nevaluation: {judge: {model: m}}", (), ("evaluation.judge", "base_url")),
+        ("base_model: x", ("--evaluation.judge.base_url", "http://h/v1"), ("evaluation.judge", "model")),
+        ("base_model: x\nevaluation: {judge: {model: m, base_url: h/v1}}", (), ("judge.base_url", "http://localhost")),
+        ("base_model: x\nevaluation: {judge: {model: ' ', base_url: 'http://h:99999'}}", (), ("judge.base_url",)),
         ("base_model: x\nmerge: {weights: {web: .nan}}", (), ("weights",)),
         ("base_model: x\nmerge: {scale: .inf}", (), ("merge.scale",)),
         ("base_model: [x", (), ("c.yaml",)),
@@ -156,6 +160,33 @@ def test_weights_by_parameter(tmp_path):
     option = ("--merge.weights_by_parameter", "[{pattern: lm_head, weights: {web: 1, social: 2}}]")
     config = parse(tmp_path, text, *option, per_domain=False).config
     assert config.merge.weights_by_parameter == [ParameterWeights("lm_head", {"web": 1.0, "social": 2.0})]
+
+
+    "judge",
+    [
+        "{model: m, base_url: 'http://user:SECRET@h/v1'}",
+        "{model: m, base_url: 'https://h/v1?key=SECRET'}",
+        "{model: m, base_url: 'https://h/v1', api_key: SECRET}",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_refused_and_not_repeated(tmp_path, judge):
+    with pytest.raises(RequestError, match="DEM_JUDGE_API_KEY") as mistake:
+        parse(tmp_path, f"base_model: x\nevaluation: {{judge: {judge}}}", per_domain=False)
+    assert "SECRET" not in str(mistake.value)
+
+
+def test_ratings_and_judge(tmp_path):
+    text = "base_model: x\nevaluation: {judge: {base_url: 'http://h/v1', model: m}}"
+    path = tmp_path / "c.yaml"
+    path.write_text(text, encoding="utf-8")
+
+    def ratings(*options):
+        return parse_request("test", ["--config", str(path), *options], per_domain=False, takes_ratings=True).ratings
+
+    assert ratings() is None and ratings("--ratings") == "" and ratings("--ratings", "r.csv") == "r.csv"
+    judge = parse(tmp_path, text, "--evaluation.judge.timeout", "5", per_domain=False).config.evaluation.judge
+    assert (judge.base_url, judge.model, judge.timeout) == ("http://h/v1", "m", 5)
+    assert parse(tmp_path, text, "--evaluation.judge", "null", per_domain=False).config.evaluation.judge is None
 
 
 def test_no_arguments_at_all():
