@@ -237,32 +237,32 @@ class Config:
 
 @dataclass
 class Request:
-    """A parsed command line: the configuration, the folders and, for stages 1 and 2, the domain."""
+    """A parsed command line: the configuration, the folders, and the options that are one stage's own."""
 
     config: Config
     layout: Layout
     domain: str | None
-    overwrite: bool
+    """Of stages 1 and 2."""
+    overwrite: bool = False
+    """Of stage 1."""
+    dry_run: bool = False
+    """Of stage 3."""
     ratings: str | None = None
-    """Stage 3's --ratings: the file, "" where none is named, None without the option."""
+    """Of stage 3: the file, "" where none is named, None without the option."""
 
 
 def parse_request(
     description: str,
     argv: list[str] | None = None,
     *,
-    per_domain: bool,
-    can_overwrite: bool = False,
-    takes_ratings: bool = False,
+    stage: int,
 ) -> Request:
-    """Parse `argv` (default: the process's own); `--help` prints and leaves.
-
-    Stage 1 can be told to `--overwrite`, stage 3 takes `--ratings`.
+    """Parse `argv` (default: the process's own) for stage 1, 2 or 3; `--help` prints and leaves.
 
     Raises:
         RequestError: an option, a key or a value is wrong; the message names it and the file it stands in.
     """
-    parser = _parser(description, per_domain, can_overwrite, takes_ratings)
+    parser = _parser(description, stage)
     try:
         values = parser.parse_args(argv)
     except (ArgumentError, OSError, UnicodeDecodeError) as error:
@@ -276,13 +276,33 @@ def parse_request(
     if not os.path.isabs(config.evaluation.prompts):  # the default, which stands in no file
         folder = os.path.dirname(values.config[-1].absolute) if values.config else os.getcwd()
         config.evaluation.prompts = os.path.join(folder, config.evaluation.prompts)
-    domain = values.domain if per_domain else None
+    own = {name: getattr(values, name) for name in STAGE_OPTIONS[stage]}
+    domain = own.pop("domain", None)
     _check(config, domain)
-    ratings = values.ratings if takes_ratings else None
-    return Request(config, Layout(Path(values.root).absolute()), domain, can_overwrite and values.overwrite, ratings)
+    return Request(config, Layout(Path(values.root).absolute()), domain, **own)
 
 
-def _parser(description: str, per_domain: bool, can_overwrite: bool, takes_ratings: bool) -> ArgumentParser:
+STAGE_OPTIONS: dict[int, dict[str, dict[str, Any]]] = {
+    1: {
+        "domain": {"required": True, "help": "one of the config's domains"},
+        "overwrite": {"action": "store_true", "help": "do it again although it has been done"},
+    },
+    2: {"domain": {"required": True, "help": "one of the config's domains"}},
+    3: {
+        "dry_run": {"action": "store_true", "help": "say what would be read, written and needed, and stop"},
+        "ratings": {
+            "metavar": "FILE",
+            "nargs": "?",
+            "const": "",
+            "help": "merge nothing: take FILE's ratings of the last evaluation's answers (without FILE: ask the judge) "
+            "and write the report anew",
+        },
+    },
+}
+"""The options of each stage beside the configuration, as argparse takes them."""
+
+
+def _parser(description: str, stage: int) -> ArgumentParser:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the lines under the fields are their help
     parser = ArgumentParser(
         description=description,
@@ -292,19 +312,8 @@ def _parser(description: str, per_domain: bool, can_overwrite: bool, takes_ratin
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file; later options override its values")
     parser.add_argument("--root", default=".", help="folder that holds the layout (parquet_ready/, checkpoints/, ...)")
-    if per_domain:
-        parser.add_argument("--domain", required=True, help="one of the config's domains")
-    if can_overwrite:
-        parser.add_argument("--overwrite", action="store_true", help="do it again although it has been done")
-    if takes_ratings:
-        parser.add_argument(
-            "--ratings",
-            metavar="FILE",
-            nargs="?",
-            const="",
-            help="merge nothing: take FILE's ratings of the last evaluation's answers (without FILE: ask the judge) "
-            "and write the report anew",
-        )
+    for name, settings in STAGE_OPTIONS[stage].items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **settings)
     parser.add_class_arguments(Config)
     return parser
 

@@ -23,7 +23,7 @@ from dem.errors import RequestError, run_script
 
 def main(argv: list[str] | None = None) -> None:
     """Merge, and evaluate unless the config says not to."""
-    request = parse_request(__doc__, argv, per_domain=False, takes_ratings=True)
+    request = parse_request(__doc__, argv, stage=3)
     if request.ratings is not None:
         rate_answers(request)
         return
@@ -37,6 +37,10 @@ def main(argv: list[str] | None = None) -> None:
     base = base_folder(request.config.base_model)
     for domain in domains:
         layout.existing_difference(domain)
+    if request.dry_run:
+        start_log(None)
+        merge(request, domains, base)
+        return
     require_replaceable(layout.merged_model)
     require_writable(layout.results, layout.merge_log.parent)
     start_log(layout.merge_log)
@@ -59,10 +63,11 @@ def _domains_of(request: Request) -> list[str]:
 
 
 def merge(request: Request, domains: list[str], base: Path) -> None:
-    """Write merged_model/ from the base in the folder `base` and the differences of `domains`."""
+    """Write merged_model/ from the base in the folder `base` and the differences of `domains`; or only say the plan."""
     from dem.atomic import new_folder
     from dem.checkpoints import Checkpoint
     from dem.common import log, progress_bar
+    from dem.merge_plan import plan_merge
     from dem.merging import Merge, make_provenance, open_differences, require_base, write_model, write_record
     from dem.verify import compare_with_exact
 
@@ -75,8 +80,15 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
     if left_out := [d for d in config.domains if d not in domains]:
         log.info(f"merge: {', '.join(left_out)} have no weight and take no part")
 
-    provenance = make_provenance(config.merge, config.base_model, differences)
     merging = Merge(differences, config.merge)
+    plan = plan_merge(checkpoint, differences, config.merge, layout.merged_model)
+    for line in plan.lines():
+        log.info(line)
+    if plan.memory > plan.free_memory:
+        log.info("plan: WARNING: that is more memory than is available; weighted_sum needs the least")
+    if request.dry_run:
+        return
+    provenance = make_provenance(config.merge, config.base_model, differences)
     with new_folder(layout.merged_model) as folder:
         with progress_bar(checkpoint.size(), "merge", "B") as bar:
             fingerprint = write_model(folder, checkpoint, merging, bar.update)

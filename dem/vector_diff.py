@@ -21,7 +21,7 @@ from dem.errors import RequestError, run_script
 
 def main(argv: list[str] | None = None) -> None:
     """Make the difference that the command line asks for."""
-    make_difference(parse_request(__doc__, argv, per_domain=True))
+    make_difference(parse_request(__doc__, argv, stage=2))
 
 
 def make_difference(request: Request) -> None:
