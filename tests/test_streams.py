@@ -1,0 +1,83 @@
+import errno
+import os
+import random
+
+import pytest
+
+from dem import streams
+from dem.streams import BLOCK, NewFile, Source, buffers, in_order
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(streams, "PIECE", 4 * BLOCK)
+
+
+SIZES = [0, 1, BLOCK - 1, BLOCK, 4 * BLOCK, 4 * BLOCK + 5, 50_001]
+
+
+@pytest.mark.parametrize("direct", [True, False, "refused when written"])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_new_file_holds_what_was_written(tmp_path, monkeypatch, size, direct):
+    if direct is False:
+        monkeypatch.setattr(streams, "O_DIRECT", 0)
+    if direct == "refused when written" and streams.O_DIRECT:
+        write = os.write
+
+        def picky(file, data):
+            if streams.fcntl.fcntl(file, streams.fcntl.F_GETFL) & streams.O_DIRECT:
+                raise OSError(errno.EINVAL, "not so")
+            return write(file, data)
+
+        monkeypatch.setattr(os, "write", picky)
+    data, chance = random.Random(size).randbytes(size), random.Random(1)
+    with NewFile(tmp_path / "file") as file:
+        done = 0
+        while done < size:
+            step = chance.choice([1, 100, 30_000])
+            file.write(data[done : done + step])
+            done += step
+    assert (tmp_path / "file").read_bytes() == data
+
+
+def test_a_failed_write_is_told(tmp_path, monkeypatch):
+    def full(file, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space"), NewFile(tmp_path / "file") as file:
+        for _ in range(10):
+            file.write(bytes(4 * BLOCK))
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_source_reads_any_part(tmp_path, monkeypatch, cached):
+    data = random.Random(0).randbytes(50_001)
+    (tmp_path / "file").write_bytes(data)
+    monkeypatch.setattr(Source, "_cached", lambda self, start, size: cached)
+    source, (buffer,) = Source(tmp_path / "file"), buffers(1, 50_001 + 2 * BLOCK)
+    for start, size in [(0, 50_001), (1, 50_000), (BLOCK, BLOCK), (BLOCK - 1, 2), (4097, 12_345), (50_000, 1)]:
+        assert bytes(source.read(start, size, buffer)) == data[start : start + size]
+    with pytest.raises(EOFError):
+        source.read(50_000, 2, buffer)
+
+
+def test_work_ahead_comes_in_order_and_its_errors_too():
+    def work(item, slot):
+        if item == 7:
+            raise ValueError("seven")
+        slot[0] = item
+        return slot[0]
+
+    assert list(in_order(work, range(7), [[0] for _ in range(3)], workers=2)) == list(range(7))
+    with pytest.raises(ValueError, match="seven"):
+        list(in_order(work, range(10), [[0] for _ in range(3)], workers=2))
+
+
+def test_a_slot_is_not_used_again_before_its_result_was_used():
+    def work(item, slot):
+        slot[0] = item
+        return slot
+
+    for expected, slot in enumerate(in_order(work, range(20), [[0], [0], [0]], workers=2)):
+        assert slot[0] == expected
