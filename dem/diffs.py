@@ -8,6 +8,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -21,12 +22,23 @@ from dem.atomic import write_text
 from dem.checkpoints import as_bytes, files_fingerprint, matrix_shape
 from dem.common import read_json
 from dem.errors import RequestError
-from dem.streams import NewFile, available_cores, in_order, one_thread_each, read_exactly
+from dem.streams import NewFile, available_cores, in_order, read_exactly
 
 FORMAT_VERSION = 1
 
 TILE = 1 << 19
 """Elements that are worked on at once: few enough for the cache, enough that Python's own time does not count."""
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """While it lasts, torch computes in the thread that asks: the threads are those of `in_order`."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def tile_rows(shape: tuple[int, ...]) -> int:

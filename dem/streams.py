@@ -13,12 +13,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
-
-import torch
 
 PIECE = 8 << 20
 """Bytes that are read or written at once."""
@@ -125,17 +123,6 @@ def in_order(
 def available_cores() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """While it lasts, torch computes in the thread that asks: the threads are those of `in_order`."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def buffers(count: int, size: int) -> list[memoryview]:

@@ -16,10 +16,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from dem.checkpoints import DTYPES, Checkpoint, matrix_shape
 from dem.common import model_config, stored_names
-from dem.diffs import tile_rows
+from dem.diffs import one_thread_each, tile_rows
 from dem.errors import WorkError
 from dem.merging import Merge
-from dem.streams import BLOCK, buffers, one_thread_each
+from dem.streams import BLOCK, buffers
 
 TOKENS = 8
 """Tokens that the models read, spread over the vocabulary."""
