@@ -228,17 +228,26 @@ class Request:
     layout: Layout
     domain: str | None
     overwrite: bool
+    model: Path | None = None
+    """A fully fine-tuned model to take the place of the domain's adapter."""
 
 
 def parse_request(
-    description: str, argv: list[str] | None = None, *, per_domain: bool, can_overwrite: bool = False
+    description: str,
+    argv: list[str] | None = None,
+    *,
+    per_domain: bool,
+    can_overwrite: bool = False,
+    takes_model: bool = False,
 ) -> Request:
-    """Parse `argv` (default: the process's own); `--help` prints and leaves. Stage 1 can be told to `--overwrite`.
+    """Parse `argv` (default: the process's own); `--help` prints and leaves.
+
+    Stage 1 can be told to `--overwrite`, stage 2 to take a `--model`.
 
     Raises:
         RequestError: an option, a key or a value is wrong; the message names it and the file it stands in.
     """
-    parser = _parser(description, per_domain, can_overwrite)
+    parser = _parser(description, per_domain, can_overwrite, takes_model)
     try:
         values = parser.parse_args(argv)
     except (ArgumentError, OSError, UnicodeDecodeError) as error:
@@ -254,10 +263,11 @@ def parse_request(
         config.evaluation.prompts = os.path.join(folder, config.evaluation.prompts)
     domain = values.domain if per_domain else None
     _check(config, domain)
-    return Request(config, Layout(Path(values.root).absolute()), domain, can_overwrite and values.overwrite)
+    model = Path(values.model) if takes_model and values.model is not None else None
+    return Request(config, Layout(Path(values.root).absolute()), domain, can_overwrite and values.overwrite, model)
 
 
-def _parser(description: str, per_domain: bool, can_overwrite: bool) -> ArgumentParser:
+def _parser(description: str, per_domain: bool, can_overwrite: bool, takes_model: bool) -> ArgumentParser:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the lines under the fields are their help
     parser = ArgumentParser(
         description=description,
@@ -271,6 +281,10 @@ def _parser(description: str, per_domain: bool, can_overwrite: bool) -> Argument
         parser.add_argument("--domain", required=True, help="one of the config's domains")
     if can_overwrite:
         parser.add_argument("--overwrite", action="store_true", help="do it again although it has been done")
+    if takes_model:
+        parser.add_argument(
+            "--model", type=FilePath, default=None, help="folder of a fully fine-tuned model, in place of the adapter"
+        )
     parser.add_class_arguments(Config)
     return parser
 

@@ -137,7 +137,7 @@ def _adapted(
     names.model.load_state_dict(structure, assign=True)
     try:
         with mamba.out_proj_allowed(), warnings.catch_warnings():
-            warnings.filterwarnings("error", message="Unexpected keyword arguments")  # a rule of a later PEFT
+            warnings.simplefilter("ignore")  # what PEFT would advise whoever trains
             config = PeftConfig.from_pretrained(str(adapter))
             _refuse_what_is_no_difference(config, adapter)
             config.inference_mode = True
@@ -173,6 +173,11 @@ def _refuse_what_is_no_difference(config: PeftConfig, adapter: Path) -> None:
             f"init_lora_weights={config.init_lora_weights} (which changes the base; save it with PEFT's "
             "path_initial_model_for_weight_conversion)"
         )
+    held += [
+        name
+        for name, value in read_json(adapter / "adapter_config.json").items()
+        if value and not hasattr(config, name)
+    ]
     if held:
         raise RequestError(f"{adapter} uses {', '.join(held)}, of which no difference is made")
 
