@@ -26,6 +26,7 @@ echo
 echo "Where to look:"
 echo "  demo/results/metric_summary.csv           a row per model, a column per metric"
 echo "  demo/results/eval_prompt_comparison.md    ten prompts, the answers of all models side by side"
+echo "  demo/results/rating_sheet.html            a page to rate those answers on, blind"
 echo "  demo/summary/train_<domain>.png           how each adapter's training went"
 echo "  demo/diff_stats/diff_<domain>_summary.png what each adapter changed"
 echo "  demo/merged_model/                        the merged model, ready for AutoModelForCausalLM.from_pretrained"

@@ -1,5 +1,6 @@
 """Outputs that appear whole or not at all: written beside their place, then renamed."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dem.errors import RequestError
+from dem.errors import RequestError, WorkError
 
 
 def require_writable(*folders: Path) -> None:
@@ -58,7 +59,8 @@ def new_file(path: Path) -> Iterator[Path]:
     """Give the path of a new file to write; it becomes `path` when the block ends without an error."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        yield partial
+        with _full_disk_said(path):
+            yield partial
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -85,7 +87,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(aside, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        yield partial
+        with _full_disk_said(path):
+            yield partial
         if path.exists():
             _keep_note(path, partial)
             path.rename(aside)
@@ -93,6 +96,16 @@ def new_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _full_disk_said(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise WorkError(f"{path} could not be written: {error.strerror}; nothing of it was left behind") from None
+        raise
 
 
 def _put_back(path: Path) -> None:

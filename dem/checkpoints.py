@@ -253,6 +253,16 @@ class Checkpoint:
         shard, tensor = self._places[name]
         return shard.read_rows(tensor, first, last)
 
+    def parts(self, name: str, buffer: memoryview) -> Iterator[torch.Tensor]:
+        """The tensor `name` as a matrix, some rows at a time, read into `buffer` (larger than `largest_part`)."""
+        shard, tensor = self._places[name]
+        for start, end in tensor.cuts():
+            yield _Part(tensor, shard.read_part(tensor, start, end, buffer)).rows()
+
+    def largest_part(self) -> int:
+        """Bytes of the largest part that a tensor is read in; a buffer for it has to be larger by 2 * BLOCK."""
+        return max((end - start for _, t in self._places.values() for start, end in t.cuts()), default=1)
+
     def parameters(self) -> int:
         """Number of elements of all tensors together."""
         return sum(tensor.size for _, tensor in self._places.values())
@@ -310,8 +320,7 @@ class Checkpoint:
             return part
 
         places = [(shard, t, *cut) for shard in self.shards for t in shard.tensors for cut in t.cuts()]
-        largest = max((end - start for *_, start, end in places), default=1)
-        return in_order(read, places, buffers(READ_AHEAD + 1, largest + 2 * BLOCK), workers=1)
+        return in_order(read, places, buffers(READ_AHEAD + 1, self.largest_part() + 2 * BLOCK), workers=1)
 
     def _write_index(self, folder: Path) -> None:
         if self.index is None:

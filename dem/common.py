@@ -30,6 +30,8 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightRenaming, rename_source_key
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from dem import mamba, native, processes
@@ -178,6 +180,21 @@ def load_model(
         raise WorkError(
             f"the model in {folder} does not fit into the GPU: {free:.1f} of its {whole:.1f} GiB are free"
         ) from None
+
+
+def stored_names(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, str]:
+    """The checkpoint's name of each parameter of the model, by the model's name of it.
+
+    transformers renames some parameters when it loads, and ties others to one that the checkpoint holds.
+    """
+    renamings = [rule for rule in get_model_conversion_mapping(model) if isinstance(rule, WeightRenaming)]
+    expected = model.state_dict()
+    renamed = {rename_source_key(n, renamings, [], model.base_model_prefix, expected)[0]: n for n in checkpoint}
+    names = {name: stored for name, stored in renamed.items() if name in expected}
+    for name, tied_to in model.all_tied_weights_keys.items():
+        if name not in names and tied_to in names:
+            names[name] = names[tied_to]
+    return names
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from argparse import RawDescriptionHelpFormatter
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter, set_parsing_settings
@@ -185,6 +186,20 @@ class MergeConfig:
 
 
 @dataclass
+class JudgeConfig:
+    """A model that rates the answers, behind an OpenAI-compatible endpoint; its key is read from DEM_JUDGE_API_KEY."""
+
+    base_url: str
+    """What /chat/completions is appended to, such as http://localhost:8000/v1."""
+    model: str
+    """Name of the model there."""
+    timeout: PositiveFloat = 120
+    """Longest wait for one reply, in seconds."""
+    retries: NonNegativeInt = 3
+    """How often a call is tried again that fails or whose reply is not the JSON demanded."""
+
+
+@dataclass
 class EvaluationConfig:
     """Stage 3: the comparison of base, domain models and merged model."""
 
@@ -194,8 +209,8 @@ class EvaluationConfig:
     """JSON lines with prompt and, where there is one, reference; the default stands beside the config file."""
     max_new_tokens: PositiveInt = 128
     """Longest answer to a prompt, in tokens."""
-    judge: Literal[None] = None
-    """Reserved for a judge of the answers; without one they are reported as unrated."""
+    judge: JudgeConfig | None = None
+    """A model that rates the answers; without one, people do (results/rating_sheet.html)."""
 
 
 @dataclass
@@ -222,32 +237,34 @@ class Config:
 
 @dataclass
 class Request:
-    """A parsed command line: the configuration, the folders and, for stages 1 and 2, the domain."""
+    """A parsed command line: the configuration, the folders, and the options that are one stage's own."""
 
     config: Config
     layout: Layout
     domain: str | None
-    overwrite: bool
-    model: Path | None = None
-    """A fully fine-tuned model to take the place of the domain's adapter."""
+    """Of stages 1 and 2."""
+    overwrite: bool = False
+    """Of stage 1."""
+    model: FilePath | None = None
+    """Of stage 2."""
+    dry_run: bool = False
+    """Of stage 3."""
+    ratings: str | None = None
+    """Of stage 3: the file, "" where none is named, None without the option."""
 
 
 def parse_request(
     description: str,
     argv: list[str] | None = None,
     *,
-    per_domain: bool,
-    can_overwrite: bool = False,
-    takes_model: bool = False,
+    stage: int,
 ) -> Request:
-    """Parse `argv` (default: the process's own); `--help` prints and leaves.
-
-    Stage 1 can be told to `--overwrite`, stage 2 to take a `--model`.
+    """Parse `argv` (default: the process's own) for stage 1, 2 or 3; `--help` prints and leaves.
 
     Raises:
         RequestError: an option, a key or a value is wrong; the message names it and the file it stands in.
     """
-    parser = _parser(description, per_domain, can_overwrite, takes_model)
+    parser = _parser(description, stage)
     try:
         values = parser.parse_args(argv)
     except (ArgumentError, OSError, UnicodeDecodeError) as error:
@@ -261,13 +278,40 @@ def parse_request(
     if not os.path.isabs(config.evaluation.prompts):  # the default, which stands in no file
         folder = os.path.dirname(values.config[-1].absolute) if values.config else os.getcwd()
         config.evaluation.prompts = os.path.join(folder, config.evaluation.prompts)
-    domain = values.domain if per_domain else None
+    own = {name: getattr(values, name) for name in STAGE_OPTIONS[stage]}
+    domain = own.pop("domain", None)
     _check(config, domain)
-    model = Path(values.model) if takes_model and values.model is not None else None
-    return Request(config, Layout(Path(values.root).absolute()), domain, can_overwrite and values.overwrite, model)
+    return Request(config, Layout(Path(values.root).absolute()), domain, **own)
 
 
-def _parser(description: str, per_domain: bool, can_overwrite: bool, takes_model: bool) -> ArgumentParser:
+STAGE_OPTIONS: dict[int, dict[str, dict[str, Any]]] = {
+    1: {
+        "domain": {"required": True, "help": "one of the config's domains"},
+        "overwrite": {"action": "store_true", "help": "do it again although it has been done"},
+    },
+    2: {
+        "domain": {"required": True, "help": "one of the config's domains"},
+        "model": {
+            "type": FilePath,
+            "default": None,
+            "help": "folder of a fully fine-tuned model, in place of the domain's adapter",
+        },
+    },
+    3: {
+        "dry_run": {"action": "store_true", "help": "say what would be read, written and needed, and stop"},
+        "ratings": {
+            "metavar": "FILE",
+            "nargs": "?",
+            "const": "",
+            "help": "merge nothing: take FILE's ratings of the last evaluation's answers (without FILE: ask the judge) "
+            "and write the report anew",
+        },
+    },
+}
+"""The options of each stage beside the configuration, as argparse takes them."""
+
+
+def _parser(description: str, stage: int) -> ArgumentParser:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the lines under the fields are their help
     parser = ArgumentParser(
         description=description,
@@ -277,14 +321,8 @@ def _parser(description: str, per_domain: bool, can_overwrite: bool, takes_model
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file; later options override its values")
     parser.add_argument("--root", default=".", help="folder that holds the layout (parquet_ready/, checkpoints/, ...)")
-    if per_domain:
-        parser.add_argument("--domain", required=True, help="one of the config's domains")
-    if can_overwrite:
-        parser.add_argument("--overwrite", action="store_true", help="do it again although it has been done")
-    if takes_model:
-        parser.add_argument(
-            "--model", type=FilePath, default=None, help="folder of a fully fine-tuned model, in place of the adapter"
-        )
+    for name, settings in STAGE_OPTIONS[stage].items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **settings)
     parser.add_class_arguments(Config)
     return parser
 
@@ -335,8 +373,19 @@ def _explain(parser: ArgumentParser, argv: list[str] | None, error: Exception) -
             parser.parse_path(path, defaults=False, with_meta=False)
         except (ArgumentError, OSError, UnicodeDecodeError) as in_file:
             if "required" not in str(in_file):  # a required value may stand on the command line instead
-                return f"{path}: {in_file}"
-    return str(error)
+                return f"{path}: {_without_judge(str(in_file))}"
+    return _without_judge(str(error))
+
+
+def _without_judge(mistake: str) -> str:
+    """The mistake; of one in evaluation.judge not the value, which may hold a key that does not belong there."""
+    if "evaluation.judge" not in mistake:
+        return mistake
+    reasons = re.findall(r"Option '\w+' is not accepted|arguments are required: [\w, ]+", mistake)
+    return (
+        f"evaluation.judge: {'; '.join(reasons) or 'a value is wrong'} (it takes base_url, model and, if need be, "
+        "timeout and retries; a key comes from the environment variable DEM_JUDGE_API_KEY)"
+    )
 
 
 def _config_arguments(argv: list[str]) -> list[str]:
@@ -364,6 +413,8 @@ def _check(config: Config, domain: str | None) -> None:
         mistakes.append(f"training.learning_rate is {config.training.learning_rate}, not a finite number")
     if config.lora.target_modules == []:
         mistakes.append("lora.target_modules is empty: name modules or say auto")
+    if config.evaluation.judge:
+        mistakes += _judge_mistakes(config.evaluation.judge)
     if mistakes:
         raise RequestError("; ".join(mistakes))
 
@@ -417,3 +468,23 @@ def _method_mistakes(merge: MergeConfig) -> list[str]:
     if "gamma" in used and merge.density + merge.gamma > 1 + 1e-9:
         mistakes.append(f"merge.density {merge.density:g} and merge.gamma {merge.gamma:g} add up to more than 1")
     return mistakes
+
+
+def _judge_mistakes(judge: JudgeConfig) -> list[str]:
+    """What is wrong with the judge's address; a secret that may stand in it is not repeated."""
+    mistakes = []
+    try:
+        url = urlsplit(judge.base_url)
+        known = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return ["evaluation.judge.base_url is not an address"]
+    if "@" in url.netloc or url.query or url.fragment:
+        mistakes.append(
+            "evaluation.judge.base_url holds a user, a password or a query: leave them out, and put a key "
+            "into the environment variable DEM_JUDGE_API_KEY"
+        )
+    elif not known:
+        mistakes.append("evaluation.judge.base_url is not an address such as http://localhost:8000/v1")
+    if not judge.model.strip():
+        mistakes.append("evaluation.judge.model is empty")
+    return mistakes + ([] if math.isfinite(judge.timeout) else ["evaluation.judge.timeout is not a finite number"])

@@ -132,7 +132,7 @@ def _delta(model: Checkpoint, ours: str, base: Checkpoint, theirs: str) -> Delta
     def rows(first: int, last: int, out: torch.Tensor) -> None:
         tuned, before = model.read_rows(ours, first, last), base.read_rows(theirs, first, last)
         if wide:
-            out.copy_(tuned.double().sub_(before))
+            out.copy_(tuned.double() - before.double())
         else:
             out.copy_(tuned).sub_(before)
 

@@ -110,6 +110,11 @@ class Layout:
         return self.root / "merged_model"
 
     @property
+    def merge_record(self) -> Path:
+        """What the merged model was made of."""
+        return self.merged_model / "dem_provenance.json"
+
+    @property
     def merge_log(self) -> Path:
         """Log of stage 3."""
         return self.root / "logs" / "merge.log"
@@ -129,6 +134,23 @@ class Layout:
         """A row per model, a column per metric."""
         return self.results / "metric_summary.csv"
 
+    @property
+    def answers(self) -> Path:
+        """The answers of the last evaluation, from which the report can be written anew."""
+        return self.results / "answers.json"
+
+    @property
+    def rating_sheet(self) -> Path:
+        """The page on which people rate the answers without seeing whose they are."""
+        return self.results / RATING_SHEET
+
+    @property
+    def ratings(self) -> Path:
+        """All ratings of answers so far, by people and by a judge."""
+        return self.results / "ratings.json"
+
+
+RATING_SHEET = "rating_sheet.html"
 
 RUN_RECORD = "dem_run.json"
 """Beside an adapter: the configuration, base, data and versions that made it."""

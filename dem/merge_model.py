@@ -2,10 +2,12 @@
 
     python dem/merge_model.py --config configs/yunmin_3b.yaml
     python dem/merge_model.py --config configs/yunmin_3b.yaml --merge.weights.web 0.3 --evaluation.enabled false
+    python dem/merge_model.py --config configs/yunmin_3b.yaml --ratings ratings.csv
 
 Reads diff_vectors/ and the base model; writes merged_model/, a complete model. The comparison also reads
-parquet_ready/, checkpoints/ and the prompts, and writes results/eval_prompt_comparison.md and
-results/metric_summary.csv.
+parquet_ready/, checkpoints/ and the prompts, and writes results/eval_prompt_comparison.md,
+results/metric_summary.csv, and results/rating_sheet.html, on which people rate the answers; --ratings puts what they
+export into the report.
 """
 
 import sys
@@ -21,7 +23,10 @@ from dem.errors import RequestError, run_script
 
 def main(argv: list[str] | None = None) -> None:
     """Merge, and evaluate unless the config says not to."""
-    request = parse_request(__doc__, argv, per_domain=False)
+    request = parse_request(__doc__, argv, stage=3)
+    if request.ratings is not None:
+        rate_answers(request)
+        return
     domains = _domains_of(request)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
@@ -32,6 +37,10 @@ def main(argv: list[str] | None = None) -> None:
     base = base_folder(request.config.base_model)
     for domain in domains:
         layout.existing_difference(domain)
+    if request.dry_run:
+        start_log(None)
+        merge(request, domains, base)
+        return
     require_replaceable(layout.merged_model)
     require_writable(layout.results, layout.merge_log.parent)
     start_log(layout.merge_log)
@@ -54,12 +63,13 @@ def _domains_of(request: Request) -> list[str]:
 
 
 def merge(request: Request, domains: list[str], base: Path) -> None:
-    """Write merged_model/ from the base in the folder `base` and the differences of `domains`."""
+    """Write merged_model/ from the base in the folder `base` and the differences of `domains`; or only say the plan."""
     from dem.atomic import new_folder
     from dem.checkpoints import Checkpoint
     from dem.common import log, progress_bar
-    from dem.merging import Merge, make_provenance, open_differences, require_base, write_model
-    from dem.streams import one_thread_each
+    from dem.merge_plan import plan_merge
+    from dem.merging import Merge, make_provenance, open_differences, require_base, write_model, write_record
+    from dem.verify import compare_with_exact
 
     config, layout = request.config, request.layout
     began = time.monotonic()
@@ -70,12 +80,25 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
     if left_out := [d for d in config.domains if d not in domains]:
         log.info(f"merge: {', '.join(left_out)} have no weight and take no part")
 
-    provenance = make_provenance(config.merge, config.base_model, differences)
     merging = Merge(differences, config.merge)
-    with new_folder(layout.merged_model) as folder, one_thread_each():
+    plan = plan_merge(checkpoint, differences, config.merge, layout.merged_model)
+    for line in plan.lines():
+        log.info(line)
+    if plan.memory > plan.free_memory:
+        log.info("plan: WARNING: that is more memory than is available; weighted_sum needs the least")
+    if request.dry_run:
+        return
+    provenance = make_provenance(config.merge, config.base_model, differences)
+    with new_folder(layout.merged_model) as folder:
         with progress_bar(checkpoint.size(), "merge", "B") as bar:
-            fingerprint = write_model(folder, checkpoint, merging, provenance, bar.update)
+            fingerprint = write_model(folder, checkpoint, merging, bar.update)
         require_base(differences, fingerprint)
+        log.info(f"merge: written in {time.monotonic() - began:.1f} s; reading it again to compare its logits")
+        gap = compare_with_exact(checkpoint, folder, merging)
+        write_record(folder, provenance | {"check": gap.as_dict()})
+    log.info(
+        f"merge: logits differ by {gap.relative:.2g} of their size from the unrounded ones (up to {gap.limit:.2g})"
+    )
     log.info(f"merge: done in {time.monotonic() - began:.1f} s -> {layout.merged_model}")
 
 
@@ -85,12 +108,17 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
     from dem.common import log
     from dem.corpus import Corpus
     from dem.evaluation.prompts import read_prompts
+    from dem.evaluation.rate import api_key
+    from dem.evaluation.ratings import read_ratings
     from dem.full_model import models_of
     from dem.merging import require_same_split
     from dem.sources import adapter_deltas
 
     config, layout = request.config, request.layout
     prompts = read_prompts(Path(config.evaluation.prompts))
+    read_ratings(layout.ratings)  # it can be read
+    if config.evaluation.judge:
+        api_key()
     models = models_of(domains, layout)
     adapters = {domain: layout.existing_adapter(domain) for domain in domains if domain not in models}
     files = {domain: layout.parquet_files(domain) for domain in config.domains}
@@ -110,8 +138,10 @@ def evaluate(
     from dem.atomic import write_text
     from dem.common import load_tokenizer, log, peak_memory_gib
     from dem.corpus import encode_all
+    from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import compare
-    from dem.evaluation.report import metric_table, perplexity_lines, prompt_comparison
+    from dem.evaluation.rate import ask_judge, publish
+    from dem.evaluation.report import metric_table, perplexity_lines
 
     config, layout = request.config, request.layout
     began = time.monotonic()
@@ -136,14 +166,29 @@ def evaluate(
         hub_kernels=config.hub_kernels,
     )
     write_text(layout.metric_summary, metric_table(results))
-    write_text(layout.prompt_comparison, prompt_comparison(prompts, results, max_new_tokens))
+    answers = Answers(prompts, results, max_new_tokens, provenance_hash(layout.merge_record))
+    publish(answers, layout)
     log.info("perplexity on the test splits (change against the base):")
     for line in perplexity_lines(results):
         log.info(line)
     log.info(
         f"evaluation: done in {time.monotonic() - began:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
-        f"see {layout.prompt_comparison} and {layout.metric_summary}"
+        f"see {layout.prompt_comparison} and {layout.metric_summary}; {layout.rating_sheet} is to rate the answers on"
     )
+    if config.evaluation.judge:
+        ask_judge(config.evaluation.judge, answers, layout)
+
+
+def rate_answers(request: Request) -> None:
+    """Take up ratings of the last evaluation's answers, and write its report anew."""
+    from dem.atomic import require_writable
+    from dem.common import start_log
+    from dem.evaluation.rate import rate
+
+    layout = request.layout
+    require_writable(layout.results, layout.merge_log.parent)
+    start_log(layout.merge_log, append=True)
+    rate(layout, request.ratings, request.config.evaluation.judge)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,8 @@ class Merge:
         self._differences = differences
         self._settings = settings
         self._merged = torch.empty(0, dtype=torch.uint8)
-        check_weights(settings, sorted({p.name for d in differences.values() for p in d.index.parameters}))
+        self.changed = sorted({p.name for d in differences.values() for p in d.index.parameters})
+        check_weights(settings, self.changed)
 
     def of(self, tensor: Tensor) -> Change | None:
         """What `Checkpoint.write` asks for: the function from the next rows of `tensor` to the merged ones.
@@ -116,11 +117,9 @@ class Merge:
             RequestError: (when called) a difference is damaged.
             WorkError: (when called) a merged element is not finite in the base's dtype.
         """
-        weights = parameter_weights(self._settings, tensor.name)
-        domains = [domain for domain in self._differences if weights.get(domain, 0) != 0]
-        if not any(tensor.name in self._differences[domain] for domain in domains):
+        total = self.added(tensor)
+        if total is None:
             return None
-        total = self._total(tensor, domains)
         step, width = tile_rows(tensor.shape), matrix_shape(tensor.shape)[1]
         wide = torch.empty(step, width, dtype=torch.promote_types(DTYPES[tensor.dtype], torch.float32))
 
@@ -134,12 +133,16 @@ class Merge:
 
         return change
 
-    def _total(self, tensor: Tensor, domains: list[str]) -> Callable[[int], torch.Tensor]:
-        """The function to the next so many rows of what is added to `tensor`, as a matrix.
+    def added(self, tensor: Tensor) -> Callable[[int], torch.Tensor] | None:
+        """The function to the next so many rows (at most `tile_rows`) of what is added to `tensor`, unrounded.
 
-        A method that is not elementwise needs the differences whole; for one that is, tiles of them pass through a
-        buffer that stays in the cache.
+        None if nothing is. A method that is not elementwise needs the differences whole; for one that is, tiles of them
+        pass through a buffer.
         """
+        weights = parameter_weights(self._settings, tensor.name)
+        domains = [domain for domain in self._differences if weights.get(domain, 0) != 0]
+        if not any(tensor.name in self._differences[domain] for domain in domains):
+            return None
         combine = combiner(self._settings, tensor.name, domains)
         readers = [d.rows(tensor.name) if tensor.name in d else None for d in map(self._differences.get, domains)]
         height, width = matrix_shape(tensor.shape)
@@ -194,41 +197,37 @@ def add_rounded_once(base: torch.Tensor, change: torch.Tensor, out: torch.Tensor
     second rounding would be a guess (1 element in 16,000 of float16 goes wrong): there the sum is taken in float64.
 
     Args:
-        base: any floating type.
-        change: float32, of the same shape.
+        base: any floating type, contiguous.
+        change: float32, of the same shape, contiguous.
         out: of the type of `base`.
         wide: overwritten; float32, or float64 for a base of that type.
     """
     wide.copy_(base).add_(change)
     out.copy_(wide)
-    low, high = map(float, torch.aminmax(wide))
+    elements = wide.numpy()
+    finite = max(-elements.min(), elements.max()) <= torch.finfo(out.dtype).max or bool(torch.isfinite(out).all())
     if base.dtype in TIE_BITS:
         bits = wide.view(torch.int32).numpy().reshape(-1)
-        near_ties = np.flatnonzero(bits & TIE_BITS[base.dtype] == 0)
-        exact = base.reshape(-1)[near_ties].double() + change.reshape(-1)[near_ties].double()
-        out.view(-1)[near_ties] = _off_ties(exact).to(base.dtype)
-    return max(-low, high) <= torch.finfo(out.dtype).max or bool(torch.isfinite(out).all())
+        places = np.flatnonzero(np.bitwise_and(bits, TIE_BITS[base.dtype], out=bits) == 0)
+        exact = base.view(-1)[torch.from_numpy(places)].double().numpy() + change.view(-1).numpy()[places]
+        near_ties = torch.from_numpy(_off_ties(exact)).to(base.dtype)
+        out.view(-1).view(torch.int16).numpy()[places] = near_ties.view(torch.int16).numpy()
+    return finite
 
 
-def _off_ties(exact: torch.Tensor) -> torch.Tensor:
+def _off_ties(exact: np.ndarray) -> np.ndarray:
     """Float64 as float32, which lies halfway between half-precision numbers only if the float64 does.
 
     What is inexact moves on to the neighbour on its other side, so that no later rounding can take it for a tie.
     """
-    near = exact.float()
-    error = exact - near.double()
-    towards = torch.sign(error) * torch.inf
-    return torch.where(error == 0, near, torch.nextafter(near, towards.float()))
+    near = exact.astype(np.float32)
+    error = exact - near
+    beyond = np.nextafter(near, np.copysign(np.float32(np.inf), error.astype(np.float32)))
+    return np.where(error == 0, near, beyond)
 
 
-def write_model(
-    folder: Path,
-    checkpoint: Checkpoint,
-    merge: Merge,
-    provenance: dict[str, Any],
-    progress: Callable[[int], object],
-) -> str:
-    """Write the merged weights, the base's config and tokenizer, the model card and `dem_provenance.json`.
+def write_model(folder: Path, checkpoint: Checkpoint, merge: Merge, progress: Callable[[int], object]) -> str:
+    """Write the merged weights and the base's config and tokenizer; return the fingerprint of the base as it was read.
 
     Of a native mamba_ssm base the config is written in transformers' terms, as the weights are.
     """
@@ -237,10 +236,14 @@ def write_model(
         config.dtype = checkpoint.read(native.EMBEDDING).dtype  # A_log and D are often kept in float32 beside it
         config.save_pretrained(folder)
     fingerprint = checkpoint.write(folder, merge.of, progress)
+    return fingerprint
+
+
+def write_record(folder: Path, provenance: dict[str, Any]) -> None:
+    """Write what the model in `folder` was made of: `dem_provenance.json`, and the model card for people."""
     text = json.dumps(provenance, indent=1, ensure_ascii=False)
     (folder / "dem_provenance.json").write_text(text + "\n", encoding="utf-8")
     (folder / "README.md").write_text(_model_card(provenance), encoding="utf-8")
-    return fingerprint
 
 
 def make_provenance(settings: MergeConfig, base: str, differences: dict[str, Difference]) -> dict[str, Any]:

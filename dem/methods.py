@@ -62,7 +62,12 @@ def combiner(merge: MergeConfig, parameter: str, domains: Sequence[str]) -> Call
         options["weights"] = [weights[domain] for domain in domains]
     if "seed" in options:
         options["generators"] = generators(options.pop("seed"), domains, parameter)
-    return lambda differences: method.function(differences, **options).mul_(merge.scale)
+
+    def combine(differences: torch.Tensor) -> torch.Tensor:
+        merged = method.function(differences, **options)
+        return merged if merge.scale == 1 else merged.mul_(merge.scale)
+
+    return combine
 
 
 def parameter_weights(merge: MergeConfig, parameter: str) -> dict[str, float]:

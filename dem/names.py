@@ -5,11 +5,9 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightRenaming, rename_source_key
 
 from dem.checkpoints import Checkpoint
-from dem.common import model_config
+from dem.common import model_config, stored_names
 
 
 @dataclass(frozen=True)
@@ -36,15 +34,8 @@ class Names:
         return cls(model, list(groups.values()), named)
 
     def stored(self, checkpoint: Checkpoint) -> dict[str, str]:
-        """The checkpoint's name of each parameter that it holds, by the model's name of it.
-
-        transformers renames some parameters when it loads; of a tied group a checkpoint may hold one only.
-        """
-        renamings = [rule for rule in get_model_conversion_mapping(self.model) if isinstance(rule, WeightRenaming)]
-        expected = self.model.state_dict()
-        prefix = self.model.base_model_prefix
-        renamed = {rename_source_key(name, renamings, [], prefix, expected)[0]: name for name in checkpoint}
-        names = {name: there for name, there in renamed.items() if name in expected}
+        """The checkpoint's name of each parameter, by the model's name of it; of a tied group it may hold any one."""
+        names = stored_names(self.model, checkpoint)
         for group in self.tied:
             if held := [name for name in group if name in names]:
                 names |= {name: names[held[0]] for name in group if name not in names}

@@ -23,7 +23,7 @@ from dem.layout import RUN_RECORD
 
 def main(argv: list[str] | None = None) -> None:
     """Train the adapter that the command line asks for."""
-    train(parse_request(__doc__, argv, per_domain=True, can_overwrite=True))
+    train(parse_request(__doc__, argv, stage=1))
 
 
 def train(request: Request) -> None:

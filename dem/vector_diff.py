@@ -23,13 +23,13 @@ from dem.errors import RequestError, run_script
 
 def main(argv: list[str] | None = None) -> None:
     """Make the difference that the command line asks for."""
-    make_difference(parse_request(__doc__, argv, per_domain=True, takes_model=True))
+    make_difference(parse_request(__doc__, argv, stage=2))
 
 
 def make_difference(request: Request) -> None:
     """Compute, write and summarise the difference of the request's domain."""
     config, layout, domain = request.config, request.layout, request.domain
-    origin = request.model or layout.existing_adapter(domain)
+    origin = Path(request.model) if request.model else layout.existing_adapter(domain)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
     from dem.atomic import new_file, require_space, require_writable

@@ -16,7 +16,12 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, MambaConfig, MambaForCausalLM
 
 from dem import mamba, merge_model, train_individual, vector_diff
+from dem.atomic import require_writable
 from dem.errors import run_script
+from dem.evaluation.answers import Answers
+from dem.evaluation.prompts import Prompt
+from dem.evaluation.rate import publish
+from dem.evaluation.report import ModelResult
 from dem.layout import Layout
 from dem.sample import train_tokenizer, write_corpora
 from dem.sample_text import generate
@@ -137,3 +142,35 @@ def make_workplace(folder: Path, tokenizer, **base) -> Workplace:
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     return Workplace(root, make_base(folder / "base", tokenizer, **base), path)
+
+
+@dataclass
+class RatingPlace:
+    """A root that holds the answers of an evaluation and nothing else, and stage 3 to rate them."""
+
+    root: Path
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.root)
+
+    @property
+    def report(self) -> str:
+        return self.layout.prompt_comparison.read_text(encoding="utf-8")
+
+    def publish(self, answers: dict[str, list[str]], prompts: list[Prompt]) -> Answers:
+        """Write the answers, by model, as an evaluation does."""
+        require_writable(self.layout.results, self.layout.merge_log.parent)
+        models = [ModelResult(name, {}, texts) for name, texts in answers.items()]
+        made = Answers(prompts, models, 8, None)
+        publish(made, self.layout)
+        return made
+
+    def rate(self, *options: str) -> int:
+        arguments = ["--base_model", "x", "--root", str(self.root), "--ratings", *options]
+        return run_script(lambda: merge_model.main(arguments))
+
+
+@pytest.fixture
+def rating_place(tmp_path) -> RatingPlace:
+    return RatingPlace(tmp_path / "root")

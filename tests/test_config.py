@@ -12,10 +12,10 @@ from dem.errors import RequestError
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def parse(folder: Path, text: str, *options: str, per_domain: bool = True):
+def parse(folder: Path, text: str, *options: str, stage: int = 1):
     path = folder / "c.yaml"
     path.write_text(text, encoding="utf-8")
-    return parse_request("test", ["--config", str(path), *options], per_domain=per_domain)
+    return parse_request("test", ["--config", str(path), *options], stage=stage)
 
 
 def test_defaults_then_yaml_then_command_line(tmp_path):
@@ -38,7 +38,7 @@ def test_values_are_of_pythons_own_types(tmp_path):
 def test_an_override_of_zero_or_false_counts(tmp_path):
     text = "base_model: x\nmerge: {weights: {web: 0.5}, normalize: true, scale: 2}\n"
     options = ("--merge.weights.web", "0", "--merge.normalize", "false", "--merge.scale", "0")
-    merge = parse(tmp_path, text, *options, per_domain=False).config.merge
+    merge = parse(tmp_path, text, *options, stage=3).config.merge
     assert merge.weights["web"] == 0 and merge.normalize is False and merge.scale == 0
 
 
@@ -47,14 +47,14 @@ def test_relative_paths(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     text = "base_model: ../model\nevaluation: {prompts: p.jsonl}\n"
-    config = parse(tmp_path / "configs", text, per_domain=False).config
+    config = parse(tmp_path / "configs", text, stage=3).config
     assert config.base_model == str(tmp_path / "model")
     assert config.evaluation.prompts == str(tmp_path / "configs" / "p.jsonl")
     options = ("--base_model", "./m", "--evaluation.prompts", "q.jsonl")
-    config = parse(tmp_path / "configs", text, *options, per_domain=False).config
+    config = parse(tmp_path / "configs", text, *options, stage=3).config
     assert config.base_model == str(tmp_path / "here" / "m")
     assert config.evaluation.prompts == str(tmp_path / "here" / "q.jsonl")
-    request = parse(tmp_path / "configs", "base_model: org/name\n", "--root", "r", per_domain=False)
+    request = parse(tmp_path / "configs", "base_model: org/name\n", "--root", "r", stage=3)
     assert request.config.base_model == "org/name"
     assert request.layout.root == tmp_path / "here" / "r"
     assert request.config.evaluation.prompts == str(tmp_path / "configs" / "prompts.jsonl")
@@ -69,6 +69,10 @@ def test_relative_paths(tmp_path, monkeypatch):
         ("base_model: x\ntraining: {epochs: 0}", (), ("c.yaml", "training.epochs")),
         ("base_model: x\ndata: {test_fraction: 1.5}", (), ("c.yaml", "data.test_fraction")),
         ("base_model: x\nevaluation: {judge: someone}", (), ("c.yaml", "evaluation.judge")),
+        ("base_model: x\nevaluation: {judge: {model: m}}", (), ("evaluation.judge", "base_url")),
+        ("base_model: x", ("--evaluation.judge.base_url", "http://h/v1"), ("evaluation.judge", "model")),
+        ("base_model: x\nevaluation: {judge: {model: m, base_url: h/v1}}", (), ("judge.base_url", "http://localhost")),
+        ("base_model: x\nevaluation: {judge: {model: ' ', base_url: 'http://h:99999'}}", (), ("judge.base_url",)),
         ("base_model: x\nmerge: {weights: {web: .nan}}", (), ("weights",)),
         ("base_model: x\nmerge: {scale: .inf}", (), ("merge.scale",)),
         ("base_model: [x", (), ("c.yaml",)),
@@ -128,7 +132,7 @@ def test_mistakes_are_named(tmp_path, text, options, words):
 )
 def test_mistakes_of_the_merge_are_named(tmp_path, merge, words):
     with pytest.raises(RequestError) as mistake:
-        parse(tmp_path, f"base_model: x\nmerge: {{{merge}}}", per_domain=False)
+        parse(tmp_path, f"base_model: x\nmerge: {{{merge}}}", stage=3)
     for word in words:
         assert word in str(mistake.value)
 
@@ -145,27 +149,55 @@ def test_mistakes_of_the_merge_are_named(tmp_path, merge, words):
     ],
 )
 def test_settings_of_the_merge_that_fit_the_method(tmp_path, merge):
-    parse(tmp_path, f"base_model: x\nmerge: {{{merge}}}", per_domain=False)
+    parse(tmp_path, f"base_model: x\nmerge: {{{merge}}}", stage=3)
 
 
 def test_weights_by_parameter(tmp_path):
     text = "base_model: x\nmerge: {weights_by_parameter: [{pattern: 'layers\\.0\\.', weights: {web: 1}}]}"
-    config = parse(tmp_path, text, per_domain=False).config
+    config = parse(tmp_path, text, stage=3).config
     assert config.merge.weights_by_parameter == [ParameterWeights(r"layers\.0\.", {"web": 1.0})]
     assert config.as_dict()["merge"]["weights_by_parameter"] == [{"pattern": r"layers\.0\.", "weights": {"web": 1.0}}]
     option = ("--merge.weights_by_parameter", "[{pattern: lm_head, weights: {web: 1, social: 2}}]")
-    config = parse(tmp_path, text, *option, per_domain=False).config
+    config = parse(tmp_path, text, *option, stage=3).config
     assert config.merge.weights_by_parameter == [ParameterWeights("lm_head", {"web": 1.0, "social": 2.0})]
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        "{model: m, base_url: 'http://user:SECRET@h/v1'}",
+        "{model: m, base_url: 'https://h/v1?key=SECRET'}",
+        "{model: m, base_url: 'https://h/v1', api_key: SECRET}",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_refused_and_not_repeated(tmp_path, judge):
+    with pytest.raises(RequestError, match="DEM_JUDGE_API_KEY") as mistake:
+        parse(tmp_path, f"base_model: x\nevaluation: {{judge: {judge}}}", stage=3)
+    assert "SECRET" not in str(mistake.value)
+
+
+def test_ratings_and_judge(tmp_path):
+    text = "base_model: x\nevaluation: {judge: {base_url: 'http://h/v1', model: m}}"
+    path = tmp_path / "c.yaml"
+    path.write_text(text, encoding="utf-8")
+
+    def ratings(*options):
+        return parse_request("test", ["--config", str(path), *options], stage=3).ratings
+
+    assert ratings() is None and ratings("--ratings") == "" and ratings("--ratings", "r.csv") == "r.csv"
+    judge = parse(tmp_path, text, "--evaluation.judge.timeout", "5", stage=3).config.evaluation.judge
+    assert (judge.base_url, judge.model, judge.timeout) == ("http://h/v1", "m", 5)
+    assert parse(tmp_path, text, "--evaluation.judge", "null", stage=3).config.evaluation.judge is None
 
 
 def test_no_arguments_at_all():
     with pytest.raises(RequestError, match="required"):
-        parse_request("test", [], per_domain=True)
+        parse_request("test", [], stage=1)
 
 
 def test_a_config_that_is_a_folder(tmp_path):
     with pytest.raises(RequestError, match="not a file"):
-        parse_request("test", ["--config", str(tmp_path)], per_domain=False)
+        parse_request("test", ["--config", str(tmp_path)], stage=3)
 
 
 def test_several_mistakes_are_reported_together(tmp_path):
@@ -203,6 +235,6 @@ def test_a_script_runs_without_being_installed_and_answers_in_one_line(tmp_path)
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_shipped_configs_are_valid(path):
-    request = parse_request("test", ["--config", str(path)], per_domain=False)
+    request = parse_request("test", ["--config", str(path)], stage=3)
     assert Path(request.config.evaluation.prompts).is_file()
     assert sum(request.config.merge.weights.values()) == pytest.approx(1)

@@ -9,9 +9,12 @@ from conftest import make_base
 from transformers import AutoModelForCausalLM
 
 from dem.errors import RequestError
+from dem.evaluation.answers import Answers
 from dem.evaluation.perplexity import Score, score, windows
+from dem.evaluation.prompt_report import prompt_comparison
 from dem.evaluation.prompts import Prompt, answer, read_prompts
-from dem.evaluation.report import ModelResult, as_text, metric_table, perplexity_lines, prompt_comparison
+from dem.evaluation.ratings import Ratings
+from dem.evaluation.report import ModelResult, as_text, metric_table, perplexity_lines
 from dem.evaluation.text_metrics import score_texts
 from dem.sample_text import generate
 
@@ -126,7 +129,8 @@ def test_reports_say_what_was_measured_and_what_was_not():
     lines = perplexity_lines(results())
     assert "not measured" in lines[1] and f"{math.exp(2.9):.2f} ({math.exp(-0.1) - 1:+.1%})" in lines[2]
 
-    page = prompt_comparison([Prompt("질문\n답변:", "가나"), Prompt("민호:", None)], results(), 8)
+    answers = Answers([Prompt("질문\n답변:", "가나"), Prompt("민호:", None)], results(), 8, None)
+    page = prompt_comparison(answers, Ratings())
     rows = [line for line in page.splitlines() if line.startswith("| base | ") and "unrated" in line]
     assert rows[0].startswith("| base | 가&#124;나 |") and rows[0].count("unrated") == 4
     assert "*(empty)*" in rows[1] and page.count("Reference:") == 1

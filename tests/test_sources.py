@@ -2,6 +2,8 @@
 
 import json
 import warnings
+from collections import OrderedDict
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 from conftest import make_workplace
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from test_exactness import bits, rounded_once, weights_of
 from transformers import (
     AutoModelForCausalLM,
@@ -18,9 +20,11 @@ from transformers import (
     GraniteMoeHybridConfig,
     LlamaConfig,
     MambaConfig,
+    PreTrainedModel,
 )
 
-from dem import mamba
+from dem import mamba, sources
+from dem.checkpoints import Checkpoint, matrix_shape
 
 WEIGHT_1 = ("--merge.weights", "{web: 1.0}", "--evaluation.enabled", "false")
 
@@ -346,3 +350,166 @@ def test_embeddings_saved_beside_are_no_change(tmp_path, tokenizer):
     assert any("base_layer" in name for name in load_file(place.layout.adapter("web") / "adapter_model.safetensors"))
     assert place.diff("web") == 0
     assert [p["name"] for p in difference_of(place)[0]["parameters"]] == ["lm_head.weight"]
+
+
+def fine_tuned(base: Path, dtype=torch.float32, frozen=("conv1d", "A_log"), seed=3) -> PreTrainedModel:
+    """The base with every parameter but the frozen ones changed a little, in `dtype`."""
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not any(part in name for part in frozen):
+                parameter.add_(torch.randn_like(parameter) * 0.01)
+    return model
+
+
+def put_model(model: PreTrainedModel, folder: Path, form: str) -> None:
+    model.save_pretrained(folder, max_shard_size="40KB" if form == "sharded" else "1GB")
+    if form == "bin":
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")  # a tied head twice, in one storage
+        (folder / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+@pytest.mark.parametrize("form", ["single", "sharded", "bin"])
+@pytest.mark.parametrize(
+    ("base_dtype", "dtype"),
+    [(torch.float32, torch.float32), (torch.bfloat16, torch.float32), (torch.bfloat16, torch.bfloat16)],
+    ids=["fp32", "fp32 of bf16", "bf16"],
+)
+def test_a_full_model(base_dtype, dtype, form, tied, tmp_path, tokenizer):
+    place = make_workplace(tmp_path, tokenizer, dtype=base_dtype, tied=tied)
+    model = fine_tuned(place.base, dtype)
+    put_model(model, tmp_path / "tuned", form)
+    assert place.diff("web", "--model", str(tmp_path / "tuned"), "--diff.storage", "lowrank") == 0
+    index, changes = difference_of(place)
+    before, after = weights_of(place.base), model.state_dict()
+    expected = {n: after[n].float() - before[n].float() for n in before if not torch.equal(after[n], before[n])}
+    assert changes.keys() == expected.keys() and len(expected) < len(before)
+    assert not any(frozen in name for name in changes for frozen in ("conv1d", "A_log"))
+    assert ("lm_head.weight" in changes) is not tied
+    assert all(torch.equal(changes[name], expected[name]) for name in changes)
+    assert all(p["factors"] is None for p in index["parameters"])
+    assert index["source"] == {
+        "kind": "model",
+        "path": str(tmp_path / "tuned"),
+        "fingerprint": Checkpoint(tmp_path / "tuned").fingerprint(),
+        "data_fingerprint": None,
+    }
+    assert_weight_1_is_base_plus(place, changes, base_dtype)
+    if dtype == base_dtype == torch.bfloat16:  # whose sum is the model again, bit for bit
+        merged = weights_of(place.layout.merged_model)
+        assert all(bits(merged[name]) == bits(after[name]) for name in merged)
+
+
+def test_a_model_in_float64_is_subtracted_in_float64(workplace, tmp_path):
+    put_model(fine_tuned(workplace.base, torch.float64), tmp_path / "tuned", "single")
+    assert workplace.diff("web", "--model", str(tmp_path / "tuned")) == 0
+    before, after = weights_of(workplace.base), weights_of(tmp_path / "tuned")
+    for name, change in difference_of(workplace)[1].items():
+        assert torch.equal(change, (after[name] - before[name].double()).float())
+
+
+def test_a_model_needs_no_adapter_and_is_evaluated_itself(workplace, tmp_path, refused, capsys):
+    put_model(fine_tuned(workplace.base), tmp_path / "tuned", "single")
+    assert workplace.diff("web", "--model", str(tmp_path / "tuned")) == 0
+    put_adapter(trained(workplace.base, target_modules=["in_proj"]), workplace.layout.adapter("social"), "bin")
+    assert workplace.diff("social") == 0
+    assert workplace.merge() == 0
+    rows = workplace.layout.metric_summary.read_text(encoding="utf-8-sig").splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["base", "social", "web", "merged"]
+
+    put_model(fine_tuned(workplace.base, seed=4), tmp_path / "tuned", "single")
+    refused(workplace.merge(), "diff_web.npy", "older than the model")
+    (tmp_path / "tuned").rename(tmp_path / "elsewhere")
+    assert workplace.merge() == 0
+    assert "without the model of web" in capsys.readouterr().err
+    rows = workplace.layout.metric_summary.read_text(encoding="utf-8-sig").splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["base", "social", "merged"]
+
+
+def test_a_head_that_one_of_the_two_stores(tmp_path, tokenizer, refused):
+    place = make_workplace(tmp_path, tokenizer, tied=True)
+    tuned, file = tmp_path / "tuned", tmp_path / "tuned" / "model.safetensors"
+    put_model(fine_tuned(place.base), tuned, "single")
+    embedding, head = "backbone.embeddings.weight", "lm_head.weight"
+    weights = load_file(file)
+
+    save_file({**weights, head: weights[embedding].clone()}, file, {"format": "pt"})
+    assert place.diff("web", "--model", str(tuned)) == 0
+    assert [p["name"] for p in difference_of(place)[0]["parameters"]].count(embedding) == 1
+    assert head not in difference_of(place)[1]
+    save_file({**weights, head: weights[embedding] + 1}, file, {"format": "pt"})
+    refused(place.diff("web", "--model", str(tuned)), "lm_head.weight", "tuned", "ties")
+
+    save_file(weights, file, {"format": "pt"})  # and now the base stores it
+    base = load_file(place.base / "model.safetensors")
+    save_file({**base, head: base[embedding].clone()}, place.base / "model.safetensors", {"format": "pt"})
+    assert place.diff("web", "--model", str(tuned)) == 0 and place.merge(*WEIGHT_1) == 0
+    merged = weights_of(place.layout.merged_model)
+    assert torch.equal(merged[head], merged[embedding]) and torch.equal(merged[embedding], weights[embedding])
+    save_file({**base, head: base[embedding] + 1}, place.base / "model.safetensors", {"format": "pt"})
+    refused(place.diff("web", "--model", str(tuned)), "lm_head.weight", "base", "ties")
+
+
+def test_models_that_do_not_fit_are_refused(workplace, tmp_path, refused):
+    tuned, file = tmp_path / "tuned", tmp_path / "tuned" / "model.safetensors"
+    put_model(fine_tuned(workplace.base), tuned, "single")
+    weights = load_file(file)
+    norm, x_proj = "backbone.norm_f.weight", "backbone.layers.0.mixer.x_proj.weight"
+
+    def answer(changed: dict) -> int:
+        save_file(changed, file, {"format": "pt"})
+        return workplace.diff("web", "--model", str(tuned))
+
+    others = {name: value for name, value in weights.items() if name != norm}
+    refused(
+        answer({**others, "backbone.final_norm.weight": weights[norm], x_proj: torch.ones(3, 5)}),
+        f"lacks {norm}",
+        "adds backbone.final_norm.weight",
+        f"{x_proj} is of shape [3, 5]",
+    )
+    rows = len(weights["lm_head.weight"])
+    padded = {n: torch.cat([weights[n], weights[n][:8]]) for n in ("backbone.embeddings.weight", "lm_head.weight")}
+    refused(answer({**weights, **padded}), f"{rows + 8} rows instead of {rows}", "resize_token_embeddings")
+    refused(answer({**weights, norm: weights[norm].int()}), norm, "I32 instead of F32")
+    refused(answer(weights_of(workplace.base)), "same values")
+    refused(answer({**weights, norm: weights[norm] * torch.nan}), norm, "not finite", "tuned")
+    file.unlink()
+    refused(workplace.diff("web", "--model", str(tuned)), "holds no weights")
+    refused(workplace.diff("web", "--model", str(tmp_path / "none")), "--model", "not a folder")
+    put_adapter(trained(workplace.base, target_modules=["in_proj"]), tmp_path / "adapter", "bin")
+    refused(workplace.diff("web", "--model", str(tmp_path / "adapter")), "is an adapter")
+    assert not workplace.layout.diff_vector("web").exists()
+
+
+def test_whole_numbers_must_be_equal(workplace, tmp_path, refused):
+    put_model(fine_tuned(workplace.base), tmp_path / "tuned", "single")
+    files = (workplace.base / "model.safetensors", tmp_path / "tuned" / "model.safetensors")
+    for file in files:
+        save_file({**load_file(file), "backbone.steps": torch.tensor([0])}, file, {"format": "pt"})
+    assert workplace.diff("web", "--model", str(tmp_path / "tuned")) == 0
+    save_file({**load_file(files[1]), "backbone.steps": torch.tensor([1])}, files[1], {"format": "pt"})
+    refused(workplace.diff("web", "--model", str(tmp_path / "tuned")), "backbone.steps", "whole numbers")
+
+
+def test_a_model_is_relative_to_the_current_directory(workplace, tmp_path, monkeypatch):
+    put_model(fine_tuned(workplace.base), tmp_path / "tuned", "single")
+    monkeypatch.chdir(tmp_path)
+    assert workplace.diff("web", "--model", "tuned") == 0
+    assert difference_of(workplace)[0]["source"]["path"] == str(tmp_path / "tuned")
+
+
+def test_a_convolution_without_groups_is_merged_by_peft():
+    """No causal language model has one; the module alone has to do."""
+    torch.manual_seed(0)
+    for convolution, dora in product((torch.nn.Conv1d(6, 8, 3), torch.nn.Conv2d(6, 8, 1)), (False, True)):
+        module = torch.nn.Sequential(OrderedDict(conv=convolution))
+        weight = convolution.weight.detach().clone()
+        model = get_peft_model(module, LoraConfig(r=2, target_modules=["conv"], use_dora=dora, init_lora_weights=False))
+        read = {"conv.weight": weight, "conv.bias": convolution.bias.detach()}.__getitem__
+        (delta,) = sources._deltas(model.get_base_model(), read, Path("adapter"))
+        change = torch.empty(matrix_shape(weight.shape))
+        delta.rows(0, len(change), change)
+        expected = model.double().merge_and_unload().conv.weight - weight
+        torch.testing.assert_close(change.view(weight.shape).double(), expected, rtol=1e-5, atol=1e-7)

@@ -1,4 +1,4 @@
-"""What stage 3 writes into results/: the table of metrics and the answers side by side."""
+"""What was measured of the models, as tables; and any text as Markdown that shows it as it is."""
 
 import csv
 import io
@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dem.evaluation.perplexity import Score
-from dem.evaluation.prompts import Prompt
 from dem.evaluation.text_metrics import ROUGE_TYPES
 
-CRITERIA = ("informativeness", "coherence", "conciseness", "tone")
 TEXT_METRICS = ("bleu", "chrf", *ROUGE_TYPES)
 
 
@@ -56,37 +54,6 @@ def _cell(score: Score, base: Score, is_base: bool) -> str:
         return "not measured"
     change = "" if is_base else f" ({score.perplexity / base.perplexity - 1:+.1%})"
     return f"{score.perplexity:.2f}{change}"
-
-
-def prompt_comparison(prompts: list[Prompt], results: list[ModelResult], max_new_tokens: int) -> str:
-    """Markdown: for each prompt the answers of all models, to be rated; nothing a model says can act as Markdown."""
-    signature = next((r.text_metrics["bleu_signature"] for r in results if r.text_metrics), None)
-    lines = [
-        "# Answers side by side",
-        "",
-        f"{len(prompts)} prompts, {len(results)} models, greedy decoding, at most {max_new_tokens} new tokens. "
-        "The prompt is not repeated in an answer.",
-        "",
-        f"Ratings of {', '.join(CRITERIA)} (1 to 5) come from people; an answer that nobody rated says *unrated*.",
-    ]
-    if signature:
-        lines += ["", *_metric_lines(results), "", f"BLEU: `{signature}`; ROUGE counts the same words."]
-    for number, prompt in enumerate(prompts, 1):
-        lines += ["", f"## {number}. {as_text(prompt.prompt)}", ""]
-        if prompt.reference:
-            lines += [f"Reference: {as_text(prompt.reference)}", ""]
-        lines += [f"| model | answer | {' | '.join(CRITERIA)} |", "|---" * (2 + len(CRITERIA)) + "|"]
-        for result in results:
-            answer = as_text(result.answers[number - 1]) or "*(empty)*"
-            lines.append(f"| {as_text(result.name)} | {answer} |" + " unrated |" * len(CRITERIA))
-    return "\n".join(lines) + "\n"
-
-
-def _metric_lines(results: list[ModelResult]) -> list[str]:
-    lines = [f"| model | {' | '.join(TEXT_METRICS)} |", "|---" * (1 + len(TEXT_METRICS)) + "|"]
-    for r in results:
-        lines.append(f"| {as_text(r.name)} | " + " | ".join(f"{r.text_metrics[m]:.3g}" for m in TEXT_METRICS) + " |")
-    return lines
 
 
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]<>#+!|~&$@^]|:(?=//|\w)|(?<=www)\.", re.IGNORECASE)

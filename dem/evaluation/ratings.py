@@ -1,0 +1,137 @@
+"""Ratings of answers by people and by a judge: what they are of, and the file that keeps them.
+
+A rating belongs to a text given in answer to a prompt, not to a model: its id is a hash of these two. So what bears ids
+says nothing of whose an answer is, models that answered alike are rated alike, and after another merge a rating still
+counts exactly where the answer is still the same.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dem.atomic import write_text
+from dem.common import read_json
+from dem.errors import RequestError
+
+FORMAT = 1
+POINTS = (1, 2, 3, 4, 5)
+OUTCOMES = ("first", "second", "tie")
+
+Scores = dict[str, int]
+"""Points by criterion; a person may leave some out."""
+
+
+class Criterion(NamedTuple):
+    """What raters are told of a criterion; it is the same for people and judge."""
+
+    korean: str
+    korean_question: str
+    english_question: str
+
+
+CRITERIA = {
+    "informativeness": Criterion(
+        "정보성",
+        "글머리에 맞는 내용을 충분히, 틀림없이 담았습니까?",
+        "Does it say enough that fits the prompt and is right?",
+    ),
+    "coherence": Criterion(
+        "일관성", "글머리에서 자연스럽게 이어지고 앞뒤가 맞습니까?", "Does it follow from the prompt and hold together?"
+    ),
+    "conciseness": Criterion(
+        "간결성", "되풀이와 군더더기가 없습니까?", "Is it free of repetition and of what could be left out?"
+    ),
+    "tone": Criterion("어조", "문체와 말투가 글머리에 어울립니까?", "Do style and manner of speaking suit the prompt?"),
+}
+
+
+def prompt_id(prompt: str) -> str:
+    """The prompt's name in a rating."""
+    return "p" + _digest(prompt)  # a letter first: a spreadsheet takes 12345e67 for a number
+
+
+def answer_id(prompt: str, answer: str) -> str:
+    """The name, in a rating, of `answer` to `prompt`."""
+    return "a" + _digest(f"{len(prompt)} {prompt}{answer}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge said of two answers, in the order in which it saw them."""
+
+    first: Scores
+    second: Scores
+    better: str
+    """One of OUTCOMES."""
+
+
+@dataclass
+class Ratings:
+    """Everything that was rated, also of answers that no model gives any more."""
+
+    people: dict[str, dict[str, Scores]] = field(default_factory=dict)
+    """Scores by rater and answer id."""
+    judge: str = ""
+    """The model whose verdicts these are; there is one judge at a time."""
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    """By the ids of the two answers, in the order in which the judge saw them."""
+
+    def write(self, path: Path) -> None:
+        """Write all to `path`, as JSON."""
+        verdicts = [
+            {"first_id": first, "second_id": second, **asdict(verdict)}
+            for (first, second), verdict in self.verdicts.items()
+        ]
+        content = {"format": FORMAT, "people": self.people, "judge": {"model": self.judge, "verdicts": verdicts}}
+        write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_ratings(path: Path) -> Ratings:
+    """The ratings kept in `path`; none where there is no such file.
+
+    Raises:
+        RequestError: the file is damaged, or of another version of this project.
+    """
+    if not path.exists():
+        return Ratings()
+    content = read_json(path)
+    if content.get("format") != FORMAT:
+        raise RequestError(f"{path} has format {content.get('format')!r}, not {FORMAT}: move it away")
+    try:
+        return _ratings(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RequestError(f"{path} is damaged ({error!r}): move it away, and fold the ratings in again") from None
+
+
+def _ratings(content: dict[str, Any]) -> Ratings:
+    people = {
+        rater: {answer: _checked(scores) for answer, scores in rated.items()}
+        for rater, rated in content["people"].items()
+    }
+    verdicts = {(v["first_id"], v["second_id"]): verdict_of(v) for v in content["judge"]["verdicts"]}
+    return Ratings(people, str(content["judge"]["model"]), verdicts)
+
+
+def verdict_of(content: Any) -> Verdict:
+    """The verdict in a parsed JSON value, with all scores of both answers.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is something else.
+    """
+    first, second = ({c: content[place][c] for c in CRITERIA} for place in ("first", "second"))
+    if content["better"] not in OUTCOMES:
+        raise ValueError(f"better is {content['better']!r}")
+    return Verdict(_checked(first), _checked(second), content["better"])
+
+
+def _checked(scores: Scores) -> Scores:
+    for criterion, points in scores.items():
+        if criterion not in CRITERIA or type(points) is not int or points not in POINTS:
+            raise ValueError(f"{criterion} is {points!r}")
+    return scores

@@ -1,0 +1,86 @@
+"""What a merge will read, write and need, said before any work."""
+
+import math
+import re
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from dem.atomic import require_space
+from dem.checkpoints import Checkpoint
+from dem.config import MergeConfig
+from dem.diffs import TILE, Difference
+from dem.methods import METHODS
+
+FLOAT32 = 4
+INTERPRETER = 512 << 20
+"""Bytes that Python, its libraries and the buffers of a stream take, about."""
+METHOD_ROOM = 3
+"""Tensors of a parameter's size that a method needs beside the differences."""
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """Bytes that a merge reads, writes and needs at most, and what is free for it."""
+
+    base: int
+    differences: int
+    written: int
+    memory: int
+    free_disk: int
+    free_memory: int
+
+    def lines(self) -> list[str]:
+        """The plan for people."""
+        read = self.base + self.differences
+        again = read + self.written
+        return [
+            f"plan: read {_size(read)} (base {_size(self.base)}, differences {_size(self.differences)}), "
+            f"write {_size(self.written)}, then read {_size(again)} to compare logits",
+            f"plan: memory up to {_size(self.memory)} ({_size(self.free_memory)} available), "
+            f"disk {_size(self.written)} ({_size(self.free_disk)} free)",
+        ]
+
+
+def plan_merge(
+    checkpoint: Checkpoint, differences: dict[str, Difference], settings: MergeConfig, target: Path
+) -> MergePlan:
+    """The plan for writing the merged model beside `target`.
+
+    Raises:
+        RequestError: the disk has not got the space. The old merged model is kept until the new one is whole.
+    """
+    stored = sum(d.index.stored * np.dtype(d.index.dtype).itemsize for d in differences.values())
+    require_space(target.resolve().parent, checkpoint.size())
+    return MergePlan(
+        base=checkpoint.size(),
+        differences=stored,
+        written=checkpoint.size(),
+        memory=INTERPRETER + max(_method_memory(differences, settings), 2 * FLOAT32 * _largest_layer(checkpoint)),
+        free_disk=shutil.disk_usage(target.resolve().parent).free,
+        free_memory=psutil.virtual_memory().available,
+    )
+
+
+def _method_memory(differences: dict[str, Difference], settings: MergeConfig) -> int:
+    if METHODS[settings.method].elementwise:
+        return len(differences) * TILE * FLOAT32
+    largest = max(p.size for d in differences.values() for p in d.index.parameters)
+    return (len(differences) + METHOD_ROOM) * largest * FLOAT32
+
+
+def _largest_layer(checkpoint: Checkpoint) -> int:
+    """Elements of the largest layer, as far as names tell: what stands before the first number is the same."""
+    sizes: dict[str, int] = defaultdict(int)
+    for name in checkpoint:
+        if layer := re.match(r".*?\.\d+\.", name):
+            sizes[layer[0]] += math.prod(checkpoint.shape(name))
+    return max(sizes.values(), default=0)
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"
