@@ -513,3 +513,19 @@ def test_a_convolution_without_groups_is_merged_by_peft():
         delta.rows(0, len(change), change)
         expected = model.double().merge_and_unload().conv.weight - weight
         torch.testing.assert_close(change.view(weight.shape).double(), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("extra", [{"modules_to_save": ["norm_f", "lm_head"]}, {"bias": "all"}], ids=["saved", "bias"])
+def test_an_adapter_leaves_no_trace_in_the_evaluation_of_the_next(extra, tmp_path, tokenizer):
+    place = make_workplace(tmp_path, tokenizer)
+    put_base(place, config_of("mamba", len(tokenizer), use_bias=True))
+    for domain, settings in (("web", extra), ("social", {})):
+        put_adapter(trained(place.base, target_modules=["in_proj"], **settings), place.layout.adapter(domain), "bin")
+        assert place.diff(domain) == 0
+
+    def row_of_social(*options: str) -> str:
+        assert place.merge(*options) == 0
+        lines = place.layout.metric_summary.read_text(encoding="utf-8-sig").splitlines()
+        return next(line for line in lines if line.startswith("social,"))
+
+    assert row_of_social() == row_of_social("--merge.weights", "{social: 1.0}")

@@ -1,7 +1,7 @@
 """Base, domain models and merged model in turn, through the same texts and prompts."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dem import mamba
-from dem.common import load_model, log, progress_bar
+from dem.common import load_model, log, progress_bar, read_json
 from dem.errors import RequestError
 from dem.evaluation.perplexity import score, windows
 from dem.evaluation.prompts import Prompt, answer
@@ -62,17 +62,25 @@ def _models(
     base: Path, adapters: dict[str, Path], others: dict[str, Path], hub_kernels: bool
 ) -> Iterator[tuple[str, torch.nn.Module]]:
     """Name and model, one at a time: the base has left memory when another model is loaded."""
-    yield from _base_and_domains(load_model(base, _dtype(), hub_kernels=hub_kernels), adapters)
+    yield from _base_and_domains(lambda: load_model(base, _dtype(), hub_kernels=hub_kernels), adapters)
     for name, folder in others.items():
         gc.collect()  # PEFT's layers refer to each other in circles
         yield name, load_model(folder, _dtype(), hub_kernels=hub_kernels)
 
 
-def _base_and_domains(model: PreTrainedModel, adapters: dict[str, Path]) -> Iterator[tuple[str, torch.nn.Module]]:
+def _base_and_domains(
+    load: Callable[[], PreTrainedModel], adapters: dict[str, Path]
+) -> Iterator[tuple[str, torch.nn.Module]]:
+    model = load()
     yield "base", model
     for domain, folder in adapters.items():
         with _adapter_on(model, folder) as adapted:
             yield domain, adapted
+        config = read_json(folder / "adapter_config.json")
+        if config.get("modules_to_save") or config.get("bias", "none") != "none":
+            del model, adapted  # PEFT leaves these in the base
+            gc.collect()
+            model = load()
 
 
 def _dtype() -> torch.dtype | str:
