@@ -120,12 +120,19 @@ class Shard:
         """The tensor, mapped from the file: its pages are read when they are used. Do not write to it."""
         if tensor.dtype not in DTYPES:
             raise RequestError(f"{self.path}: {tensor.name} is of type {tensor.dtype}, which is not supported")
-        if tensor.size == 0:
-            return torch.empty(tensor.shape, dtype=DTYPES[tensor.dtype])
-        data = self._bytes[self._data_start + tensor.start : self._data_start + tensor.end]
+        return self.read_rows(tensor, 0, matrix_shape(tensor.shape)[0]).reshape(tensor.shape)
+
+    def read_rows(self, tensor: Tensor, first: int, last: int) -> torch.Tensor:
+        """Some rows of the tensor as a matrix, mapped from the file."""
+        width = matrix_shape(tensor.shape)[1]
+        if (last - first) * width == 0:
+            return torch.empty((last - first, width), dtype=DTYPES[tensor.dtype])
+        row = width * DTYPES[tensor.dtype].itemsize
+        start = self._data_start + tensor.start
+        data = self._bytes[start + first * row : start + last * row]
         if data.storage_offset() % DTYPES[tensor.dtype].itemsize:  # older writers do not align the data
             data = data.clone()
-        return data.view(DTYPES[tensor.dtype]).reshape(tensor.shape)
+        return data.view(DTYPES[tensor.dtype]).view(-1, width)
 
 
 class PickledShard:
@@ -166,6 +173,10 @@ class PickledShard:
     def read(self, tensor: Tensor) -> torch.Tensor:
         """The tensor, mapped from the file."""
         return self._loaded[tensor.name].contiguous()
+
+    def read_rows(self, tensor: Tensor, first: int, last: int) -> torch.Tensor:
+        """Some rows of the tensor as a matrix, mapped from the file."""
+        return self._loaded[tensor.name].reshape(matrix_shape(tensor.shape))[first:last]
 
 
 @dataclass(frozen=True)
@@ -236,6 +247,11 @@ class Checkpoint:
         """The tensor `name`, mapped from its file."""
         shard, tensor = self._places[name]
         return shard.read(tensor)
+
+    def read_rows(self, name: str, first: int, last: int) -> torch.Tensor:
+        """The rows from the first up to the second number of the tensor `name` as a matrix, mapped from its file."""
+        shard, tensor = self._places[name]
+        return shard.read_rows(tensor, first, last)
 
     def parts(self, name: str, buffer: memoryview) -> Iterator[torch.Tensor]:
         """The tensor `name` as a matrix, some rows at a time, read into `buffer` (larger than `largest_part`)."""

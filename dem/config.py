@@ -245,6 +245,8 @@ class Request:
     """Of stages 1 and 2."""
     overwrite: bool = False
     """Of stage 1."""
+    model: FilePath | None = None
+    """Of stage 2."""
     dry_run: bool = False
     """Of stage 3."""
     ratings: str | None = None
@@ -287,7 +289,14 @@ STAGE_OPTIONS: dict[int, dict[str, dict[str, Any]]] = {
         "domain": {"required": True, "help": "one of the config's domains"},
         "overwrite": {"action": "store_true", "help": "do it again although it has been done"},
     },
-    2: {"domain": {"required": True, "help": "one of the config's domains"}},
+    2: {
+        "domain": {"required": True, "help": "one of the config's domains"},
+        "model": {
+            "type": FilePath,
+            "default": None,
+            "help": "folder of a fully fine-tuned model, in place of the domain's adapter",
+        },
+    },
     3: {
         "dry_run": {"action": "store_true", "help": "say what would be read, written and needed, and stop"},
         "ratings": {

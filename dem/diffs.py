@@ -128,7 +128,7 @@ class Delta:
             nonlocal unread
             with lock:
                 if not whole:
-                    whole.append(compute().view(matrix_shape(shape)))
+                    whole.append(compute().reshape(matrix_shape(shape)))
                     unread = len(whole[0])
                 out.copy_(whole[0][first:last])
                 unread -= last - first

@@ -103,13 +103,14 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
 
 
 def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tuple:
-    """The adapters, test documents and prompts, read and checked before any work."""
+    """The adapters, fine-tuned models, test documents and prompts, read and checked before any work."""
     from dem.checkpoints import Checkpoint
     from dem.common import log
     from dem.corpus import Corpus
     from dem.evaluation.prompts import read_prompts
     from dem.evaluation.rate import api_key
     from dem.evaluation.ratings import read_ratings
+    from dem.full_model import models_of
     from dem.merging import require_same_split
     from dem.sources import adapter_deltas
 
@@ -118,17 +119,21 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
     read_ratings(layout.ratings)  # it can be read
     if config.evaluation.judge:
         api_key()
-    adapters = {domain: layout.existing_adapter(domain) for domain in domains}
+    models = models_of(domains, layout)
+    adapters = {domain: layout.existing_adapter(domain) for domain in domains if domain not in models}
     files = {domain: layout.parquet_files(domain) for domain in config.domains}
     for domain, adapter in adapters.items():
         require_same_split(adapter, config.data, files[domain])
         adapter_deltas(adapter, base, Checkpoint(base))  # it loads, and fits the base
     log.info(f"evaluation: finding the test documents of {', '.join(files)}")
     corpora = {domain: Corpus(paths, config.data) for domain, paths in files.items()}
-    return adapters, corpora, prompts
+    there = {domain: folder for domain, folder in models.items() if folder}
+    return adapters, there, corpora, prompts
 
 
-def evaluate(request: Request, base: Path, adapters: dict[str, Path], corpora: dict, prompts: list) -> None:
+def evaluate(
+    request: Request, base: Path, adapters: dict[str, Path], models: dict[str, Path], corpora: dict, prompts: list
+) -> None:
     """Compare base, domain models and merged model on the test splits and the prompts; write results/."""
     from dem.atomic import write_text
     from dem.common import load_tokenizer, log, peak_memory_gib
@@ -151,6 +156,7 @@ def evaluate(request: Request, base: Path, adapters: dict[str, Path], corpora: d
     results = compare(
         base,
         adapters,
+        models,
         layout.merged_model,
         tokenizer,
         test_ids,

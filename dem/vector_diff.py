@@ -1,9 +1,11 @@
-"""Stage 2: what a domain's LoRA changed, as one vector.
+"""Stage 2: what a domain's training changed, as one vector.
 
     python dem/vector_diff.py --config configs/yunmin_3b.yaml --domain web
+    python dem/vector_diff.py --config configs/yunmin_3b.yaml --domain web --model path/to/fine_tuned_model
 
-Reads checkpoints/lora_<domain>/ and the base model; writes diff_vectors/diff_<domain>.npy with its index .json, and
-diff_stats/diff_<domain>_summary.json with a histogram .png. No GPU is used; one parameter is in memory at a time.
+Reads the base model and checkpoints/lora_<domain>/ or, with --model, a fully fine-tuned model; writes
+diff_vectors/diff_<domain>.npy with its index .json, and diff_stats/diff_<domain>_summary.json with a histogram .png.
+No GPU is used; one parameter is in memory at a time.
 """
 
 import json
@@ -27,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
 def make_difference(request: Request) -> None:
     """Compute, write and summarise the difference of the request's domain."""
     config, layout, domain = request.config, request.layout, request.domain
-    adapter = layout.existing_adapter(domain)
+    origin = Path(request.model) if request.model else layout.existing_adapter(domain)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
     from dem.atomic import new_file, require_space, require_writable
@@ -44,21 +46,27 @@ def make_difference(request: Request) -> None:
 
         from dem.diff_statistics import Moments, Statistics, spread
         from dem.diffs import Difference, Index, stored_bytes, write_index, write_vector
+        from dem.full_model import model_deltas, model_source, open_model
         from dem.sources import adapter_deltas, adapter_source
 
-        deltas = adapter_deltas(adapter, base, checkpoint)
+        if request.model:
+            model = open_model(origin)
+            own = beside.submit(model.fingerprint)
+            deltas = model_deltas(model, checkpoint)
+            if config.diff.storage == "lowrank":
+                log.info(f"{domain}: stored dense, although diff.storage is lowrank: a full model has no factors")
+        else:
+            deltas = adapter_deltas(origin, base, checkpoint)
         elements = sum(math.prod(delta.shape) for delta in deltas)
         size = stored_bytes(deltas, config.diff.storage, config.diff.dtype)
         log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements; {size / 2**30:.2f} GiB to write")
         require_space(vector.parent, size)
         spreads = {delta.name: spread(delta) for delta in deltas}
         if broken := [name for name, moments in spreads.items() if not math.isfinite(moments.mean + moments.m2)]:
-            raise RequestError(
-                f"the difference of {broken[0]} is not finite: {adapter} holds NaN or Inf; make it again"
-            )
+            raise RequestError(f"the difference of {broken[0]} is not finite: {origin} holds NaN or Inf; make it again")
         norm = sum(spreads.values(), Moments()).l2_norm
         if config.diff.normalize == "l2" and norm == 0:
-            raise RequestError(f"{adapter} changes nothing (its difference is 0): diff.normalize l2 has no meaning")
+            raise RequestError(f"{origin} changes nothing (its difference is 0): diff.normalize l2 has no meaning")
         factor = 1 / norm if config.diff.normalize == "l2" else 1.0
         statistics = Statistics(spreads, factor)
         with new_file(vector) as partial:
@@ -72,7 +80,7 @@ def make_difference(request: Request) -> None:
                     partial, deltas, config.diff.storage, config.diff.dtype, factor, statistics.describe, seen
                 )
             fingerprint = fingerprinting.result()
-            source = adapter_source(adapter, fingerprint)
+            source = model_source(origin, own.result()) if request.model else adapter_source(origin, fingerprint)
             index_file.unlink(missing_ok=True)  # if cut off here, no index stands beside another run's vector
     parameters, digest = written
     index = Index(
@@ -104,7 +112,7 @@ def _report(request: Request, summary: dict, counts, edges) -> None:
     picture = layout.diff_summary(domain, ".png")
     plots.difference_histogram(counts, edges, summary["mean"], summary["std"], picture, title)
     if summary["l2_norm"] == 0:
-        log.info(f"{domain}: WARNING: the difference is 0 everywhere: the adapter was not trained")
+        log.info(f"{domain}: WARNING: the difference is 0 everywhere: nothing was trained")
     log.info(
         f"{domain}: norm {summary['l2_norm']:.4g}, std {summary['std']:.3g}, "
         f"{summary['share_of_base_parameters']:.1%} of the base's parameters -> {layout.diff_vector(domain)}"

@@ -104,6 +104,21 @@ class Workplace:
 
 
 @pytest.fixture
+def refused(capsys):
+    """Check an exit status and what stderr says; log lines may precede the error, nothing may follow it."""
+
+    def check(status: int, *words: str) -> None:
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert status == 2, lines
+        assert lines[-1].startswith("error: ") and sum(line.startswith("error: ") for line in lines) == 1
+        assert not any("Traceback" in line for line in lines)
+        for word in words:
+            assert word in lines[-1]
+
+    return check
+
+
+@pytest.fixture
 def workplace(tmp_path, tokenizer) -> Workplace:
     """Two domains of text, a tiny base, and a config for them; no stage has run."""
     return make_workplace(tmp_path, tokenizer)

@@ -1,7 +1,7 @@
 """Base, domain models and merged model in turn, through the same texts and prompts."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dem import mamba
-from dem.common import load_model, log, progress_bar
+from dem.common import load_model, log, progress_bar, read_json
 from dem.errors import RequestError
 from dem.evaluation.perplexity import score, windows
 from dem.evaluation.prompts import Prompt, answer
@@ -21,6 +21,7 @@ from dem.evaluation.text_metrics import score_texts
 def compare(
     base: Path,
     adapters: dict[str, Path],
+    models: dict[str, Path],
     merged: Path,
     tokenizer: PreTrainedTokenizerBase,
     test_ids: dict[str, list[list[int]]],
@@ -29,19 +30,20 @@ def compare(
     max_new_tokens: int,
     hub_kernels: bool,
 ) -> list[ModelResult]:
-    """Measure every model: the base is loaded once and each adapter put on it, the merged model is the one on disk.
+    """Measure every model: the base is loaded once and each adapter put on it, the others are those on disk.
 
     Args:
         adapters: folder of each domain's adapter, by domain.
+        models: folder of the fully fine-tuned model of each of the other domains, by domain.
         test_ids: token ids of each test document, by domain.
         max_length: length of a perplexity window, in tokens.
     """
     tokens = sum(len(w) - 1 for documents in test_ids.values() for ids in documents for w in windows(ids, max_length))
-    models = len(adapters) + 2
-    log.info(f"evaluation: {models} models x ({tokens:,} test tokens and {len(prompts)} prompts)")
+    count = len(adapters) + len(models) + 2
+    log.info(f"evaluation: {count} models x ({tokens:,} test tokens and {len(prompts)} prompts)")
     results = []
-    with progress_bar(models * (tokens + len(prompts) * max_new_tokens), "evaluation", " tokens") as bar:
-        for name, model in _models(base, adapters, merged, hub_kernels):
+    with progress_bar(count * (tokens + len(prompts) * max_new_tokens), "evaluation", " tokens") as bar:
+        for name, model in _models(base, adapters, {**models, "merged": merged}, hub_kernels):
             result = ModelResult(name)
             for domain, documents in test_ids.items():
                 result.scores[domain] = score(model, documents, max_length, bar.update)
@@ -57,19 +59,28 @@ def compare(
 
 
 def _models(
-    base: Path, adapters: dict[str, Path], merged: Path, hub_kernels: bool
+    base: Path, adapters: dict[str, Path], others: dict[str, Path], hub_kernels: bool
 ) -> Iterator[tuple[str, torch.nn.Module]]:
-    """Name and model, one at a time: the base has left memory when the merged model is loaded."""
-    yield from _base_and_domains(load_model(base, _dtype(), hub_kernels=hub_kernels), adapters)
-    gc.collect()  # PEFT's layers refer to each other in circles
-    yield "merged", load_model(merged, _dtype(), hub_kernels=hub_kernels)
+    """Name and model, one at a time: the base has left memory when another model is loaded."""
+    yield from _base_and_domains(lambda: load_model(base, _dtype(), hub_kernels=hub_kernels), adapters)
+    for name, folder in others.items():
+        gc.collect()  # PEFT's layers refer to each other in circles
+        yield name, load_model(folder, _dtype(), hub_kernels=hub_kernels)
 
 
-def _base_and_domains(model: PreTrainedModel, adapters: dict[str, Path]) -> Iterator[tuple[str, torch.nn.Module]]:
+def _base_and_domains(
+    load: Callable[[], PreTrainedModel], adapters: dict[str, Path]
+) -> Iterator[tuple[str, torch.nn.Module]]:
+    model = load()
     yield "base", model
     for domain, folder in adapters.items():
         with _adapter_on(model, folder) as adapted:
             yield domain, adapted
+        config = read_json(folder / "adapter_config.json")
+        if config.get("modules_to_save") or config.get("bias", "none") != "none":
+            del model, adapted  # PEFT leaves these in the base
+            gc.collect()
+            model = load()
 
 
 def _dtype() -> torch.dtype | str:
