@@ -17,6 +17,8 @@ disk. Each row's result is compared with base + sum_i w_i diff_i in float64, rou
 
 - wall: seconds until the process has ended and its files are flushed (fsync, which `flush` counts apart).
 - CPU: user and system seconds of the process and its children.
+- cold: what other processes of the machine have mapped stays in the page cache, so PyTorch's own libraries are read
+  anew only where nothing else runs.
 - memory: most anonymous memory (RssAnon) of the process and its children, looked at every 50 ms. Pages mapped from
   files do not count; the system can take them back.
 - read, written: storage traffic that the process and its children caused, by the kernel's own account of them
@@ -49,7 +51,8 @@ RANK, ALPHA = 16, 32
 TARGETS = ["in_proj", "x_proj", "dt_proj"]
 BASE_STD, DIFFERENCE_STD = 0.02, 1e-4
 VOCABULARY = 50280
-SHARD_BYTES = 10**9
+SHARD_BYTES = 990 * 10**6
+"""Most data in a shard; with its header the file stays below 1 GB."""
 PIECE = 1 << 22
 """Random elements made at a time."""
 STORAGES = {
@@ -59,10 +62,14 @@ STORAGES = {
 FLOAT32 = {"dtype": "float32", "out_dtype": "float16"}
 MERGEKIT = {
     "defaults": ({}, []),
-    "tuned": ({}, ["--lazy-unpickle", "--low-cpu-memory", "--out-shard-size", "1B"]),
+    "tuned": ({}, ["--lazy-unpickle", "--low-cpu-memory", "--out-shard-size", "1B", "--async-write"]),
     "in float32": (FLOAT32, ["--lora-merge-dtype", "float32", "--out-shard-size", "1B"]),
 }
-"""Settings of mergekit: what stands in its file, and its options. The third is the most exact, at twice the disk."""
+"""Settings of mergekit: what stands in its file, and its options.
+
+Of the tuned ones the first two change nothing for safetensors on a CPU. The third setting is the most exact, at twice
+the disk.
+"""
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ COLUMNS = ["wall, s", "flush, s", "CPU, s", "memory, GiB", "read, GB", "written,
 
 
 class ChildFailed(Exception):
-    """A measured process ended with an error, and this is the last line it wrote; or it was not begun."""
+    """A measured process ended with an error, and this is the last line it wrote; or it could not begin."""
 
 
 def main() -> None:
@@ -176,7 +183,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--growth", action="store_true", help="how ours grows with layers and domains, and no row else")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the tables there as well")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.peer_python and not Path(arguments.peer_python).is_file():
+        parser.error(f"--peer-python {arguments.peer_python}: no such file")
+    return arguments
 
 
 def comparison(case: Case, only: list[str] | None) -> dict[str, list[Cost]]:
@@ -195,7 +205,9 @@ def growth(case: Case) -> dict[str, list[Cost]]:
     for layers, domains in sizes:
         sized = Case(case.work, case.hidden, layers, domains)
         build(sized)
-        measured[f"{layers} layers, {domains} domains"] = measure_row("ours-lowrank", sized)
+        size = f"{layers} layers, {domains} domains"
+        say(size)
+        measured[size] = measure_row("ours-lowrank", sized)
     return measured
 
 
@@ -318,13 +330,16 @@ def measure(part: str, what: str, command: list[str], made: Path) -> Cost:
     """Run `command` from an empty page cache; `made` is the file or folder that it writes.
 
     Raises:
-        ChildFailed: it ended with an error.
+        ChildFailed: it could not be started, or ended with an error.
     """
     drop_page_cache()
     with tempfile.TemporaryFile() as output:
         read, written = storage_traffic()
         began = time.perf_counter()
-        child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=ENVIRONMENT)
+        try:
+            child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=ENVIRONMENT)
+        except OSError as error:
+            raise ChildFailed(f"{what}: {error}") from None
         watch = MemoryWatch(child.pid)
         _, status, usage = os.wait4(child.pid, 0)
         ended = time.perf_counter()
@@ -544,7 +559,6 @@ def build_adapter(case: Case, domain: str, folder: str) -> None:
     from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 
     config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, task_type="CAUSAL_LM")
-    config.base_model_name_or_path = str(case.base)
     names = get_peft_model_state_dict(get_peft_model(mamba_without_memory(case), config))
     generator = torch.Generator().manual_seed(1 + list(case.weights).index(domain))
     state = {}
@@ -555,7 +569,7 @@ def build_adapter(case: Case, domain: str, folder: str) -> None:
             std = DIFFERENCE_STD / (ALPHA / RANK * math.sqrt(RANK) * std)
         state[name] = std * torch.randn(empty_tensor.shape, generator=generator)
     torch.save(state, Path(folder) / "adapter_model.bin")
-    config.inference_mode = True
+    config.inference_mode, config.base_model_name_or_path = True, str(case.base)  # as PEFT's save_pretrained sets them
     config.save_pretrained(folder)
 
 
