@@ -174,7 +174,9 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, help="keep base and adapters here and use them again (default: nowhere)")
+    parser.add_argument(
+        "--work", type=Path, help="keep base and adapters here and use them again (default: a temporary folder)"
+    )
     parser.add_argument("--layers", type=int, default=64, help="64 is 2.8B parameters, 32 is 1.4B, 16 is 0.7B")
     parser.add_argument("--hidden", type=int, default=2560, help="width of the model (default: 2560)")
     parser.add_argument("--domains", type=int, default=len(PLAN_WEIGHTS), help="number of adapters (default: 5)")
@@ -634,7 +636,7 @@ def print_wrong_share(case: Case) -> None:
                 exact += weight * ALPHA / RANK * (b[start:end] @ a)
             wrong += np.count_nonzero(found != exact.astype(np.float16))  # NumPy rounds once, torch by way of float32
             seen += exact.size
-    print(f"{wrong / seen:.4%}")
+    print(f"{wrong / seen:.4%} of {seen:,}")
 
 
 def sampled_tensors(case: Case) -> list[str]:
