@@ -1,6 +1,7 @@
 """The written model read again: its logits beside those of the base plus the differences before rounding.
 
 Both models run in float32, a layer's weights at a time and the vocabulary in tiles, so that neither is ever in memory.
+Those are whole in it whose stored weights transformers puts together when it loads them (the experts of some hybrids).
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from accelerate import init_empty_weights
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
 from dem.checkpoints import DTYPES, Checkpoint, matrix_shape
 from dem.common import model_config, stored_names
@@ -55,8 +56,11 @@ def compare_with_exact(base: Checkpoint, merged: Path, merge: Merge) -> Gap:
     both = (_Weights(base, merge), _Weights(written, None))
     models = [_empty_model(merged) for _ in both]
     names = stored_names(models[0], written)
-    with ThreadPoolExecutor(2) as pool, one_thread_each():
-        hidden = list(pool.map(lambda model, weights: _hidden_states(model, names, weights), models, both))
+    if all(name in names for name, _ in models[0].named_parameters()):
+        with ThreadPoolExecutor(2) as pool, one_thread_each():
+            hidden = list(pool.map(lambda model, weights: _hidden_states(model, names, weights), models, both))
+    else:
+        hidden = [_hidden_states_of_whole(merged, written, weights) for weights in both]
     head = names[_path_of(models[0], models[0].get_output_embeddings()) + ".weight"]
     exact_squares = squares = largest = 0.0
     for (_, exact_rows), (_, rows) in zip(*(weights.tiles(head) for weights in both), strict=True):
@@ -121,7 +125,7 @@ def _hidden_states(model: PreTrainedModel, names: dict[str, str], weights: _Weig
     """What an empty model makes of TOKENS tokens with `weights`, before the head: (TOKENS, hidden size)."""
     embedding = names[_path_of(model, model.get_input_embeddings()) + ".weight"]
     size, width = weights.shape(embedding)
-    ids = torch.linspace(0, size - 1, TOKENS).long()
+    ids = _tokens(size)
     embedded = torch.empty(TOKENS, width)
     for first, rows in weights.tiles(embedding):
         here = (ids >= first) & (ids < first + len(rows))
@@ -137,6 +141,24 @@ def _hidden_states(model: PreTrainedModel, names: dict[str, str], weights: _Weig
     for layer in layers:
         layer.register_forward_pre_hook(lambda layer, _: _fill(model, layer.modules(), names, weights, room))
     return model.base_model(inputs_embeds=embedded[None], use_cache=False)[0][0]
+
+
+@torch.no_grad()
+def _hidden_states_of_whole(folder: Path, written: Checkpoint, weights: _Weights) -> torch.Tensor:
+    """The same, with all weights in memory: transformers puts some of this model together from several stored ones."""
+    stored = {name: torch.empty(written.shape(name)) for name in written}
+    for name, value in stored.items():
+        weights.read(name, value)
+    config = model_config(folder)
+    model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
+        None, config=config, state_dict=stored, dtype=torch.float32
+    )
+    size = model.get_input_embeddings().weight.shape[0]
+    return model.eval().base_model(input_ids=_tokens(size)[None], use_cache=False)[0][0]
+
+
+def _tokens(size: int) -> torch.Tensor:
+    return torch.linspace(0, size - 1, TOKENS).long()
 
 
 def _empty_model(folder: Path) -> PreTrainedModel:
