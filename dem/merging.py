@@ -17,7 +17,7 @@ from dem.config import METHOD_FIELDS, DataConfig, MergeConfig
 from dem.diffs import Difference, Rows, adapter_fingerprint, is_finite, tile_rows
 from dem.errors import RequestError, WorkError
 from dem.layout import RUN_RECORD, Layout
-from dem.methods import METHODS, check_weights, combiner, parameter_weights
+from dem.methods import METHODS, check_weights, combiner, joined_factors, parameter_weights
 
 
 def open_differences(domains: list[str], layout: Layout, checkpoint: Checkpoint) -> dict[str, Difference]:
@@ -143,6 +143,8 @@ class Merge:
         domains = [domain for domain in self._differences if weights.get(domain, 0) != 0]
         if not any(tensor.name in self._differences[domain] for domain in domains):
             return None
+        if factors := self._factors(tensor, domains):
+            return _next_rows_of_product(*joined_factors(self._settings, tensor.name, domains, factors))
         combine = combiner(self._settings, tensor.name, domains)
         readers = [d.rows(tensor.name) if tensor.name in d else None for d in map(self._differences.get, domains)]
         height, width = matrix_shape(tensor.shape)
@@ -162,6 +164,14 @@ class Merge:
 
         return next_rows
 
+    def _factors(self, tensor: Tensor, domains: list[str]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The factors of every domain's difference, if the merge is a plain sum of such products; else nothing."""
+        differences = [self._differences[domain] for domain in domains]
+        if self._settings.method != "weighted_sum" or not all(tensor.name in d for d in differences):
+            return []
+        factors = [d.factors(tensor.name) for d in differences]
+        return factors if all(factors) else []
+
     def _buffer(self, like: torch.Tensor) -> torch.Tensor:
         """A tensor of the same shape and dtype, in memory that is used for every result."""
         size = like.numel() * like.element_size()
@@ -174,6 +184,19 @@ class Merge:
             if tensor.name in difference:
                 difference.read(tensor.name)  # which refuses NaN and Inf by name
         raise WorkError(f"the merged {tensor.name} is not finite in the base's {tensor.dtype}: lower merge.scale")
+
+
+def _next_rows_of_product(left: torch.Tensor, right: torch.Tensor) -> Callable[[int], torch.Tensor]:
+    """The function to the next so many rows (at most `tile_rows`) of `left` @ `right`, in a buffer of its own."""
+    tile = torch.empty(tile_rows((len(left), right.shape[1])), right.shape[1])
+    done = 0
+
+    def rows(count: int) -> torch.Tensor:
+        nonlocal done
+        done += count
+        return torch.mm(left[done - count : done], right, out=tile[:count])
+
+    return rows
 
 
 def _read_next(readers: list[Rows | None], stack: torch.Tensor) -> torch.Tensor:
