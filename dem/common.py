@@ -1,4 +1,8 @@
-"""What the stages share around the base model: finding and loading it, precision, the log."""
+"""What the stages share around the base model: finding and loading it, precision, the log.
+
+transformers' and PEFT's classes take seconds to import: they are named where they are used, not at the top, so that the
+stages begin to read and write before.
+"""
 
 import ctypes
 import json
@@ -10,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import transformers
@@ -21,22 +26,14 @@ from huggingface_hub.errors import (
     StrictDataclassError,
 )
 from tqdm import tqdm
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightRenaming, rename_source_key
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from dem import mamba, native, processes
+from dem import native, processes
 from dem.checkpoints import Checkpoint
 from dem.errors import RequestError, WorkError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger("dem")
 
@@ -101,14 +98,14 @@ def _download(name: str) -> Path:
         ) from None
 
 
-def model_config(folder: Path) -> PreTrainedConfig:
+def model_config(folder: Path) -> "PreTrainedConfig":
     """transformers' configuration of the model in `folder`, which may be a native mamba_ssm checkpoint.
 
     Raises:
         RequestError: there is none that transformers knows.
     """
     try:
-        return native.transformers_config(folder) or AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        return native.transformers_config(folder) or transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, StrictDataclassError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RequestError(f"base_model {folder} is not a model that transformers can load: {reason}") from None
@@ -123,14 +120,14 @@ def _require_causal_lm(folder: Path) -> None:
         raise RequestError(f"base_model {folder} is not a causal language model (it is {what})")
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer in `folder`.
 
     Raises:
         RequestError: there is none, or it has no end-of-sequence token to put between documents.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RequestError(
@@ -147,7 +144,7 @@ SENSITIVE_TO_ROUNDING = (r"\.A_log$", r"\.D$", "norm")
 
 def load_model(
     folder: Path, dtype: torch.dtype | str, *, hub_kernels: bool, to_train: bool = False, device: str | None = None
-) -> PreTrainedModel:
+) -> "PreTrainedModel":
     """The causal language model in `folder`, in `dtype` ("auto": its own), to evaluate.
 
     It is put on `device`, and without one on the GPU if there is one. `hub_kernels` takes a Mamba's kernels from the
@@ -157,12 +154,14 @@ def load_model(
     Raises:
         RequestError: a weight is missing or cannot be read, or a native checkpoint holds one too many.
     """
+    from dem import mamba
+
     try:
         with _kept_in_float32(folder, SENSITIVE_TO_ROUNDING if to_train else ()):
             if config := native.transformers_config(folder):
                 model, report = _load_native(folder, config, dtype)
             else:
-                model, report = AutoModelForCausalLM.from_pretrained(
+                model, report = transformers.AutoModelForCausalLM.from_pretrained(
                     folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
                 )
     except (OSError, ValueError, RuntimeError) as error:
@@ -182,11 +181,14 @@ def load_model(
         ) from None
 
 
-def stored_names(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, str]:
+def stored_names(model: "PreTrainedModel", checkpoint: Checkpoint) -> dict[str, str]:
     """The checkpoint's name of each parameter of the model, by the model's name of it.
 
     transformers renames some parameters when it loads, and ties others to one that the checkpoint holds.
     """
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightRenaming, rename_source_key
+
     renamings = [rule for rule in get_model_conversion_mapping(model) if isinstance(rule, WeightRenaming)]
     expected = model.state_dict()
     renamed = {rename_source_key(n, renamings, [], model.base_model_prefix, expected)[0]: n for n in checkpoint}
@@ -200,7 +202,7 @@ def stored_names(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, st
 @contextmanager
 def _kept_in_float32(folder: Path, patterns: tuple[str, ...]) -> Iterator[None]:
     """While it lasts, transformers loads the parameters of these names in float32, whatever dtype is asked for."""
-    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(model_config(folder))]
+    model_class = transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(model_config(folder))]
     kept = model_class._keep_in_fp32_modules_strict
     model_class._keep_in_fp32_modules_strict = [*(kept or ()), *patterns]
     try:
@@ -209,10 +211,10 @@ def _kept_in_float32(folder: Path, patterns: tuple[str, ...]) -> Iterator[None]:
         model_class._keep_in_fp32_modules_strict = kept
 
 
-def _load_native(folder: Path, config: PreTrainedConfig, dtype: torch.dtype | str) -> tuple[PreTrainedModel, dict]:
+def _load_native(folder: Path, config: "PreTrainedConfig", dtype: torch.dtype | str) -> "tuple[PreTrainedModel, dict]":
     checkpoint = Checkpoint(folder)
     weights = {name: checkpoint.read(name) for name in checkpoint}
-    model, report = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
+    model, report = transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
         None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
     )
     if unexpected := sorted(report["unexpected_keys"]):
@@ -223,7 +225,7 @@ def _load_native(folder: Path, config: PreTrainedConfig, dtype: torch.dtype | st
     return model, report
 
 
-def require_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def require_vocabulary(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
     """Refuse a tokenizer that can give ids the model has no embedding for."""
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:

@@ -26,7 +26,7 @@ from dem.streams import NewFile, available_cores, in_order, read_exactly
 
 FORMAT_VERSION = 1
 
-TILE = 1 << 19
+TILE = 1 << 18
 """Elements that are worked on at once: few enough for the cache, enough that Python's own time does not count."""
 
 
@@ -140,10 +140,12 @@ class Delta:
 
 @dataclass(frozen=True)
 class Tile:
-    """Some rows of a change, in a buffer that is soon used again, and what was made of them."""
+    """Some rows of a change, in buffers that are soon used again, and what was made of them."""
 
-    stored: torch.Tensor
-    """As they stand in the file."""
+    number: int
+    """Which change it is of."""
+    stored: tuple[torch.Tensor, ...]
+    """What stands in the file of it: its elements, or with the first tile of a low-rank change both factors."""
     finite: bool
     described: Any
 
@@ -154,7 +156,7 @@ def write_vector(
     storage: str,
     dtype: str,
     factor: float,
-    describe: Callable[[str, torch.Tensor, torch.Tensor], Any],
+    describe: Callable[[str, torch.Tensor, tuple[float, float]], Any],
     seen: Callable[[str, Any], object],
 ) -> tuple[list[Parameter], str]:
     """Write `factor` times each change to `path` as one flat array of `dtype`, tile by tile, in one pass.
@@ -166,7 +168,7 @@ def write_vector(
         dtype: float32 or float16.
         factor: what normalisation multiplies a change by.
         describe: called by several threads with a parameter's name, a tile of its change (flat, float32; the values
-            that a reader of the file will get) and room for two more of that size.
+            that a reader of the file will get), and the tile's smallest and largest element.
         seen: called in order with the parameter's name and what `describe` returned.
 
     Returns:
@@ -176,32 +178,20 @@ def write_vector(
         RequestError: an element is not finite, or too large for float16.
     """
     parameters = _placed(deltas, storage)
+    hashes = [xxhash.xxh3_128() for _ in deltas]
     with NewFile(path) as file, one_thread_each():
         file.write(_header(dtype, sum(p.stored for p in parameters)))
-        for number, (delta, parameter) in enumerate(zip(deltas, parameters, strict=True)):
-            own = xxhash.xxh3_128()
-
-            def store(values: torch.Tensor, own: Any = own) -> None:
-                own.update(as_bytes(values))
+        for tile in _tiles(deltas, storage, dtype, factor, describe):
+            name = deltas[tile.number].name
+            if not tile.finite:
+                raise RequestError(
+                    f"the difference of {name} is not finite as {dtype}: it is damaged, or beyond float16"
+                )
+            for values in tile.stored:
+                hashes[tile.number].update(as_bytes(values))
                 file.write(as_bytes(values))
-
-            if parameter.factors:
-                halves = _rounded_factors(delta, factor, dtype)
-                for half in halves:
-                    store(half)
-                product = Delta.of_factors(delta.name, *(half.float() for half in halves), 1.0)
-                tiles = _tiles(product, 1.0, "float32", describe)
-            else:
-                tiles = _tiles(delta, factor, dtype, describe)
-            for tile in tiles:
-                if not tile.finite:
-                    raise RequestError(
-                        f"the difference of {delta.name} is not finite as {dtype}: it is damaged, or beyond float16"
-                    )
-                if not parameter.factors:
-                    store(tile.stored)
-                seen(delta.name, tile.described)
-            parameters[number] = replace(parameter, fingerprint=own.hexdigest())
+            seen(name, tile.described)
+    parameters = [replace(p, fingerprint=own.hexdigest()) for p, own in zip(parameters, hashes, strict=True)]
     whole = xxhash.xxh3_128("".join(p.fingerprint for p in parameters).encode())
     return parameters, whole.hexdigest()
 
@@ -237,30 +227,57 @@ def _rounded_factors(delta: Delta, factor: float, dtype: str) -> tuple[torch.Ten
     return (left * (delta.scale * factor)).to(getattr(torch, dtype)), right.to(getattr(torch, dtype))
 
 
-def _tiles(
-    delta: Delta, factor: float, dtype: str, describe: Callable[[str, torch.Tensor, torch.Tensor], Any]
-) -> Iterator[Tile]:
-    """`factor` times the change, tile by tile, computed ahead by a few threads."""
-    height, width = matrix_shape(delta.shape)
-    step = tile_rows(delta.shape)
+@dataclass(frozen=True)
+class _Rows:
+    """Some rows of a change that are to become a tile."""
 
-    def make(first: int, slot: tuple[torch.Tensor, torch.Tensor]) -> Tile:
-        last = min(first + step, height)
-        size = (last - first) * width
-        values, stored = slot[0][0, :size].view(-1, width), slot[1][:size].view(-1, width)
-        delta.rows(first, last, values)
-        if factor != 1:
-            values.mul_(factor)
-        if dtype == "float32":
-            stored = values
-        else:
-            values.copy_(stored.copy_(values))
-        return Tile(stored, is_finite(values), describe(delta.name, values.view(-1), slot[0][1:, :size]))
+    number: int
+    change: Delta
+    first: int
+    last: int
+    factors: tuple[torch.Tensor, ...]
+    """Of a low-rank change, at its first rows, the factors as they are stored."""
+
+
+def _rows_of(deltas: list[Delta], storage: str, dtype: str, factor: float) -> Iterator[_Rows]:
+    for number, delta in enumerate(deltas):
+        factors, change = (), delta
+        if storage == "lowrank" and delta.factors:
+            factors = _rounded_factors(delta, factor, dtype)
+            change = Delta.of_factors(delta.name, *(half.float() for half in factors), 1.0)
+        height, step = matrix_shape(delta.shape)[0], tile_rows(delta.shape)
+        for first in range(0, height, step):
+            yield _Rows(number, change, first, min(first + step, height), factors if first == 0 else ())
+
+
+def _tiles(
+    deltas: list[Delta],
+    storage: str,
+    dtype: str,
+    factor: float,
+    describe: Callable[[str, torch.Tensor, tuple[float, float]], Any],
+) -> Iterator[Tile]:
+    """`factor` times each change as it is stored, tile by tile, computed ahead by a few threads."""
+
+    def make(rows: _Rows, slot: tuple[torch.Tensor, torch.Tensor]) -> Tile:
+        width = matrix_shape(rows.change.shape)[1]
+        size = (rows.last - rows.first) * width
+        values, half = slot[0][:size], slot[1][:size]
+        rows.change.rows(rows.first, rows.last, values.view(-1, width))
+        stored = rows.factors
+        if storage == "dense" or rows.change.factors is None:
+            if factor != 1:
+                values.mul_(factor)
+            stored = (values,) if dtype == "float32" else (half.copy_(values),)
+            values.copy_(stored[0])
+        extremes = (float(values.numpy().min()), float(values.numpy().max()))
+        described = describe(rows.change.name, values, extremes)
+        return Tile(rows.number, stored, all(map(math.isfinite, extremes)), described)
 
     workers = available_cores()
-    tile = step * width
-    slots = [(torch.empty(3, tile), torch.empty(tile, dtype=getattr(torch, dtype))) for _ in range(workers + 2)]
-    return in_order(make, range(0, height, step), slots, workers)
+    largest = max(tile_rows(delta.shape) * matrix_shape(delta.shape)[1] for delta in deltas)
+    slots = [(torch.empty(largest), torch.empty(largest, dtype=torch.float16)) for _ in range(workers + 2)]
+    return in_order(make, _rows_of(deltas, storage, dtype, factor), slots, workers)
 
 
 def write_index(path: Path, index: Index) -> None:

@@ -7,13 +7,16 @@ the same from the same tensors; the configuration is worded differently, and one
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from huggingface_hub.errors import StrictDataclassError
-from transformers import Mamba2Config, MambaConfig
 
 from dem.errors import RequestError
+
+if TYPE_CHECKING:
+    from transformers import Mamba2Config, MambaConfig
 
 WEIGHTS = "pytorch_model.bin"
 """The one file from which mamba_ssm loads weights."""
@@ -25,7 +28,8 @@ NATIVE_EMBEDDING, EMBEDDING, HEAD = "backbone.embedding.weight", "backbone.embed
 class Layer:
     """A layer of mamba_ssm, by the arguments of its class, which `ssm_cfg` sets."""
 
-    config: type[MambaConfig] | type[Mamba2Config]
+    config: str
+    """transformers' configuration of a model of such layers, by the name of its class."""
     settings: dict[str, tuple[str, Any]]
     """transformers' name of each setting, and mamba_ssm's default."""
     fixed: dict[str, tuple[tuple, str]]
@@ -42,13 +46,13 @@ BOTH_LAYERS = {
 }
 LAYERS = {
     "Mamba1": Layer(
-        MambaConfig,
+        "MambaConfig",
         {**BOTH_LAYERS, "d_state": ("state_size", 16), "dt_rank": ("time_step_rank", "auto")},
         {},
         {"dt_min", "dt_max", "dt_init", "dt_scale", "dt_init_floor", "use_fast_path"},
     ),
     "Mamba2": Layer(
-        Mamba2Config,
+        "Mamba2Config",
         {
             **BOTH_LAYERS,
             "d_state": ("state_size", 128),
@@ -83,7 +87,7 @@ MODEL_FIXED = {
 MODEL_KEYS = {"d_model", "n_layer", *MODEL, *MODEL_FIXED, "attn_cfg", "fused_add_norm"}
 
 
-def transformers_config(folder: Path) -> MambaConfig | Mamba2Config | None:
+def transformers_config(folder: Path) -> "MambaConfig | Mamba2Config | None":
     """transformers' configuration of the native checkpoint in `folder`; None if there is none.
 
     A native configuration names no special tokens, and neither does this one: they are the tokenizer's.
@@ -129,7 +133,7 @@ def _native_config(folder: Path) -> dict[str, Any] | None:
     return config if is_native else None
 
 
-def _converted(native: dict[str, Any]) -> MambaConfig | Mamba2Config:
+def _converted(native: dict[str, Any]) -> "MambaConfig | Mamba2Config":
     ssm, layer = _layer(native)
     sizes = {key: native[key] for key in ("d_model", "n_layer", "vocab_size", "pad_vocab_size_multiple")}
     sizes |= {f"ssm_cfg.{k}": ssm[k] for k, (_, default) in layer.settings.items() if type(default) is int}
@@ -145,9 +149,9 @@ def _converted(native: dict[str, Any]) -> MambaConfig | Mamba2Config:
     if mistakes:
         raise ValueError("; ".join(mistakes))
     settings = {name: ssm[key] for key, (name, _) in layer.settings.items()}
-    if layer.config is Mamba2Config:
+    if layer.config == "Mamba2Config":
         settings["num_heads"] = ssm["expand"] * native["d_model"] // ssm["headdim"]
-    return layer.config(
+    return getattr(transformers, layer.config)(
         hidden_size=native["d_model"],
         num_hidden_layers=native["n_layer"],
         vocab_size=native["vocab_size"] + -native["vocab_size"] % native["pad_vocab_size_multiple"],
@@ -157,7 +161,7 @@ def _converted(native: dict[str, Any]) -> MambaConfig | Mamba2Config:
         bos_token_id=None,
         eos_token_id=None,
         pad_token_id=None,
-        architectures=[layer.config.__name__.replace("Config", "ForCausalLM")],
+        architectures=[layer.config.replace("Config", "ForCausalLM")],
         **settings,
     )
 

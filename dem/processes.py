@@ -2,6 +2,8 @@
 
 They share one root: the main process writes, the others compute. What one of them alone comes to know (a signal, a
 loss that is no number, too little memory) all must hear before any of them leaves, or the others wait for it.
+
+Stages 2 and 3 ask this module too, alone: what only several processes need is imported where it is used.
 """
 
 import os
@@ -12,8 +14,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from accelerate import DistributedType, PartialState
-from torch.distributed.tensor import DTensor
 
 from dem.errors import SharedError
 
@@ -23,6 +23,8 @@ PATIENCE = timedelta(days=1)
 
 def join() -> None:
     """Meet the other processes, if there are any: each takes a GPU of its own, or all of them the CPU."""
+    from accelerate import PartialState
+
     PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
 
 
@@ -49,6 +51,8 @@ def is_main() -> bool:
 
 def sharding() -> str | None:
     """What splits the weights among the processes, "FSDP" or "DeepSpeed"; None if each holds all of them."""
+    from accelerate import DistributedType, PartialState
+
     if PartialState().distributed_type == DistributedType.MULTI_CPU:
         return None  # whatever was asked for, accelerate falls back to DDP
     asked = [n for n in ("FSDP", "DeepSpeed") if os.environ.get(f"ACCELERATE_USE_{n.upper()}", "").lower() == "true"]
@@ -104,17 +108,24 @@ def on_main(work: Callable[..., Any], *arguments: Any) -> None:
 
 def own_part(parameter: torch.Tensor) -> torch.Tensor:
     """The part of a sharded parameter or gradient that this process holds; all of one that is not sharded."""
-    if isinstance(parameter, DTensor):
+    if _is_split(parameter):
         return parameter.to_local()
     return getattr(parameter, "ds_tensor", parameter)  # where DeepSpeed keeps it
 
 
 def whole(parameter: torch.Tensor) -> torch.Tensor:
     """All of a trained parameter, gathered if it is sharded. All processes must ask."""
-    if isinstance(parameter, DTensor):
+    if _is_split(parameter):
         return parameter.full_tensor()
     if hasattr(parameter, "ds_tensor"):
         from deepspeed.utils import safe_get_full_fp32_param  # installed by those who use it
 
         return safe_get_full_fp32_param(parameter)  # the optimizer's; the parameter itself is rounded
     return parameter
+
+
+def _is_split(parameter: torch.Tensor) -> bool:
+    """Whether FSDP holds a part of the parameter in each process."""
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(parameter, DTensor)
