@@ -1,17 +1,14 @@
-"""A model's weights on disk: safetensors in one file or several, read and written tensor by tensor.
+"""A model's weights on disk: safetensors in one file or several, or PyTorch's own format, read tensor by tensor.
 
-A written checkpoint repeats its source's files: the same shards, order, header and metadata, and the bytes of every
-tensor that was not changed. A source in PyTorch's own format (`.bin`) is written as safetensors. A native mamba_ssm
-checkpoint is read and written by transformers' names.
+A native mamba_ssm checkpoint is read by transformers' names. Writing is in `rewrite`.
 """
 
 import json
 import math
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +17,7 @@ import xxhash
 
 from dem import native
 from dem.errors import RequestError, WorkError
-from dem.streams import BLOCK, PIECE, NewFile, Source, buffers, in_order
+from dem.streams import BLOCK, PIECE, Source, buffers, in_order
 
 DTYPES = {
     "F64": torch.float64,
@@ -36,7 +33,8 @@ DTYPES = {
 }
 """PyTorch's types by the names that safetensors headers use."""
 
-Change = Callable[[torch.Tensor], torch.Tensor]
+TILE = 1 << 18
+"""Elements that are worked on at once: few enough for a core's cache, enough that Python's own time does not count."""
 
 READ_AHEAD = 2
 """Parts of a tensor that are read while another is worked on."""
@@ -65,15 +63,20 @@ class Tensor:
         return self.end - self.start
 
     def cuts(self) -> list[tuple[int, int]]:
-        """The tensor in parts of whole rows and about PIECE bytes, as (first byte, end) counted from its beginning."""
-        row = max(1, self.bytes // max(1, matrix_shape(self.shape)[0]))
-        step = max(1, PIECE // row) * row
+        """The tensor in parts of whole tiles and about PIECE bytes, as (first byte, end) counted from its beginning."""
+        tile = max(1, self.bytes // max(1, matrix_shape(self.shape)[0])) * tile_rows(self.shape)
+        step = max(1, PIECE // tile) * tile
         return [(start, min(start + step, self.bytes)) for start in range(0, self.bytes, step)]
 
 
 def matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     """Rows and columns of a tensor seen as a matrix: its last dimension is the columns, of a vector it is the rows."""
     return (math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (math.prod(shape), 1)
+
+
+def tile_rows(shape: tuple[int, ...]) -> int:
+    """Rows of a matrix of this shape that make a tile."""
+    return max(1, TILE // max(1, matrix_shape(shape)[1]))
 
 
 class Shard:
@@ -180,11 +183,23 @@ class PickledShard:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """Some rows of a tensor, in a buffer that is soon used again."""
 
     tensor: Tensor
+    start: int
+    """Bytes of the tensor before it."""
     data: memoryview
+
+    @property
+    def first(self) -> int:
+        """Number of the first row."""
+        return self.start // (matrix_shape(self.tensor.shape)[1] * DTYPES[self.tensor.dtype].itemsize)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the tensor ends with it."""
+        return self.start + len(self.data) == self.tensor.bytes
 
     def rows(self) -> torch.Tensor:
         """The rows as a matrix."""
@@ -192,20 +207,21 @@ class _Part:
         flat = torch.frombuffer(self.data, dtype=torch.uint8)
         if flat.data_ptr() % dtype.itemsize:  # older writers of safetensors do not align the data
             flat = flat.clone()
-        flat = flat.view(dtype)
-        return flat.view(-1, matrix_shape(self.tensor.shape)[1])
+        return flat.view(dtype).view(-1, matrix_shape(self.tensor.shape)[1])
 
 
-class _Hashes:
+class Hashes:
     """The hash of each tensor's bytes, added part by part."""
 
     def __init__(self) -> None:
         self._by_name: defaultdict[str, xxhash.xxh3_128] = defaultdict(xxhash.xxh3_128)
 
-    def add(self, name: str, data: memoryview) -> None:
-        self._by_name[name].update(data)
+    def add(self, part: Part) -> None:
+        """Take in the next part of a tensor."""
+        self._by_name[part.tensor.name].update(part.data)
 
     def of(self, checkpoint: "Checkpoint") -> str:
+        """The fingerprint of a checkpoint whose parts were all added."""
         whole = xxhash.xxh3_128()
         for name in sorted(checkpoint):
             tensor = checkpoint.tensor(name)
@@ -239,6 +255,10 @@ class Checkpoint:
         """The description of the tensor `name`."""
         return self._places[name][1]
 
+    def shard(self, name: str) -> "Shard | PickledShard":
+        """The file that holds the tensor `name`."""
+        return self._places[name][0]
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of the tensor `name`."""
         return self._places[name][1].shape
@@ -253,11 +273,15 @@ class Checkpoint:
         shard, tensor = self._places[name]
         return shard.read_rows(tensor, first, last)
 
-    def parts(self, name: str, buffer: memoryview) -> Iterator[torch.Tensor]:
-        """The tensor `name` as a matrix, some rows at a time, read into `buffer` (larger than `largest_part`)."""
-        shard, tensor = self._places[name]
-        for start, end in tensor.cuts():
-            yield _Part(tensor, shard.read_part(tensor, start, end, buffer)).rows()
+    def read_ahead(self, names: Iterable[str]) -> Iterator[Part]:
+        """The parts of these tensors, one after the other, read ahead by a thread."""
+
+        def read(place: tuple, buffer: memoryview) -> Part:
+            shard, tensor, start, end = place
+            return Part(tensor, start, shard.read_part(tensor, start, end, buffer))
+
+        places = ((*self._places[name], *cut) for name in names for cut in self._places[name][1].cuts())
+        return in_order(read, places, buffers(READ_AHEAD + 1, self.largest_part() + 2 * BLOCK), workers=1)
 
     def largest_part(self) -> int:
         """Bytes of the largest part that a tensor is read in; a buffer for it has to be larger by 2 * BLOCK."""
@@ -276,53 +300,14 @@ class Checkpoint:
 
         `progress` is told the bytes of each part read.
         """
-        hashes = _Hashes()
-        for part in self._parts(hashes):
+        hashes = Hashes()
+        for part in self.read_ahead(self):
+            hashes.add(part)
             progress(len(part.data))
         return hashes.of(self)
 
-    def write(
-        self, folder: Path, changing: Callable[[Tensor], Change | None], progress: Callable[[int], object]
-    ) -> str:
-        """Write the checkpoint into `folder` in one pass, and return the fingerprint of what was read.
-
-        Reading, computing and writing overlap, in a few buffers of PIECE bytes.
-
-        Args:
-            folder: an existing one.
-            changing: of each tensor, the function that is handed its rows (a matrix, see `matrix_shape`), some at a
-                time and in order, and returns what to write in their place, in the same dtype; None to copy it.
-            progress: told the bytes of each part when it has been handed to the writer.
-        """
-        hashes = _Hashes()
-        parts = self._parts(hashes)
-        for shard in self.shards:
-            with NewFile(folder / shard.file_name) as file:
-                file.write(len(shard.header).to_bytes(8, "little"))
-                file.write(shard.header)
-                for tensor in shard.tensors:
-                    change = changing(tensor)
-                    for part in islice(parts, len(tensor.cuts())):
-                        file.write(as_bytes(change(part.rows())) if change else part.data)
-                        progress(len(part.data))
-            # safetensors leaves its files with mode 0600; what was readable in the base stays readable.
-            shutil.copymode(shard.path, folder / shard.file_name)
-        self._write_index(folder)
-        return hashes.of(self)
-
-    def _parts(self, hashes: "_Hashes") -> Iterator["_Part"]:
-        """All tensors, shard by shard, in parts that were read and hashed ahead."""
-
-        def read(place: tuple, buffer: memoryview) -> _Part:
-            shard, tensor, start, end = place
-            part = _Part(tensor, shard.read_part(tensor, start, end, buffer))
-            hashes.add(tensor.name, part.data)
-            return part
-
-        places = [(shard, t, *cut) for shard in self.shards for t in shard.tensors for cut in t.cuts()]
-        return in_order(read, places, buffers(READ_AHEAD + 1, self.largest_part() + 2 * BLOCK), workers=1)
-
-    def _write_index(self, folder: Path) -> None:
+    def write_index(self, folder: Path) -> None:
+        """Write into `folder` the list of which tensor is in which of several files, if there is one."""
         if self.index is None:
             return
         target = folder / "model.safetensors.index.json"

@@ -105,7 +105,9 @@ def model_config(folder: Path) -> "PreTrainedConfig":
         RequestError: there is none that transformers knows.
     """
     try:
-        return native.transformers_config(folder) or transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        return native.transformers_config(folder) or transformers.AutoConfig.from_pretrained(
+            folder, trust_remote_code=False
+        )
     except (OSError, ValueError, StrictDataclassError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RequestError(f"base_model {folder} is not a model that transformers can load: {reason}") from None

@@ -1,7 +1,6 @@
 """Statistics of a difference vector: of the whole and of each parameter, without ever holding it in memory."""
 
 import math
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,9 @@ import numpy as np
 import torch
 from scipy import stats
 
-from dem.checkpoints import matrix_shape
-from dem.diffs import Delta, Difference, tile_rows
+from dem.checkpoints import matrix_shape, tile_rows
+from dem.diffs import Delta, Difference
+from dem.streams import Scratch
 
 SAMPLE = 5000
 """Elements in the test of normality. With all of them, any departure from normal would be significant."""
@@ -152,7 +152,7 @@ class Statistics:
         self._beyond = dict.fromkeys(spreads, 0)
         self._beyond_whole = 0
         self._counts = np.zeros(HISTOGRAM_BINS)
-        self._own = threading.local()
+        self._room = Scratch()
 
     def describe(self, name: str, values: torch.Tensor, extremes: tuple[float, float]) -> Figures:
         """The figures of a tile (flat, float32) of the parameter `name`; several threads may ask at once.
@@ -160,7 +160,7 @@ class Statistics:
         `extremes` are the tile's smallest and largest element.
         """
         mean, std = self._near[name]
-        room = self._room(values.numel())
+        room = self._room(2, values.numel())
         d = torch.sub(values, mean, out=room[0])
         d2 = torch.mul(d, d, out=room[1])
         sums = tuple(float(s) for s in (d.sum(), d2.sum(), torch.dot(d2, d), torch.dot(d2, d2)))
@@ -173,12 +173,6 @@ class Statistics:
             + np.count_nonzero(elements < whole_mean - 3 * whole_std),
             torch.histc(values[:: self._stride], HISTOGRAM_BINS, *self._span).numpy(),
         )
-
-    def _room(self, size: int) -> torch.Tensor:
-        """Two tiles of `size` elements, the thread's own: what stays in its cache."""
-        if getattr(self._own, "room", torch.empty(2, 0)).shape[1] < size:
-            self._own.room = torch.empty(2, size)
-        return self._own.room[:, :size]
 
     def add(self, name: str, figures: Figures) -> None:
         """Take in a tile of the parameter `name`."""

@@ -7,8 +7,7 @@ a low-rank one its two factors, whose product is the change. `diff_<domain>.json
 import io
 import json
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -19,31 +18,12 @@ import torch
 import xxhash
 
 from dem.atomic import write_text
-from dem.checkpoints import as_bytes, files_fingerprint, matrix_shape
+from dem.checkpoints import as_bytes, files_fingerprint, matrix_shape, tile_rows
 from dem.common import read_json
 from dem.errors import RequestError
-from dem.streams import NewFile, available_cores, in_order, read_exactly
+from dem.streams import BLOCK, NewFile, Scratch, Source, available_cores, in_order, one_thread_each
 
 FORMAT_VERSION = 1
-
-TILE = 1 << 18
-"""Elements that are worked on at once: few enough for the cache, enough that Python's own time does not count."""
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """While it lasts, torch computes in the thread that asks: the threads are those of `in_order`."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def tile_rows(shape: tuple[int, ...]) -> int:
-    """Rows of a matrix of this shape that make a tile."""
-    return max(1, TILE // max(1, matrix_shape(shape)[1]))
 
 
 @dataclass(frozen=True)
@@ -54,7 +34,8 @@ class Parameter:
     shape: tuple[int, ...]
     offset: int
     fingerprint: str | None = None
-    """A hash of the stored elements, checked whenever they are read."""
+    """A hash of the hashes of its stored tiles, in order, checked whenever they are read. The tiles are of `tile_rows`
+    rows; the factors are one."""
     factors: tuple[tuple[int, int], tuple[int, int]] | None = None
     """Where the change is stored as two factors, their shapes (rows, rank) and (rank, columns)."""
 
@@ -146,6 +127,8 @@ class Tile:
     """Which change it is of."""
     stored: tuple[torch.Tensor, ...]
     """What stands in the file of it: its elements, or with the first tile of a low-rank change both factors."""
+    hash: bytes
+    """Of what stands in the file."""
     finite: bool
     described: Any
 
@@ -178,7 +161,7 @@ def write_vector(
         RequestError: an element is not finite, or too large for float16.
     """
     parameters = _placed(deltas, storage)
-    hashes = [xxhash.xxh3_128() for _ in deltas]
+    hashes: list[list[bytes]] = [[] for _ in deltas]
     with NewFile(path) as file, one_thread_each():
         file.write(_header(dtype, sum(p.stored for p in parameters)))
         for tile in _tiles(deltas, storage, dtype, factor, describe):
@@ -187,13 +170,25 @@ def write_vector(
                 raise RequestError(
                     f"the difference of {name} is not finite as {dtype}: it is damaged, or beyond float16"
                 )
+            if tile.stored:
+                hashes[tile.number].append(tile.hash)
             for values in tile.stored:
-                hashes[tile.number].update(as_bytes(values))
                 file.write(as_bytes(values))
             seen(name, tile.described)
-    parameters = [replace(p, fingerprint=own.hexdigest()) for p, own in zip(parameters, hashes, strict=True)]
+    parameters = [replace(p, fingerprint=_joined(own)) for p, own in zip(parameters, hashes, strict=True)]
     whole = xxhash.xxh3_128("".join(p.fingerprint for p in parameters).encode())
     return parameters, whole.hexdigest()
+
+
+def _hash(stored: Iterable[torch.Tensor]) -> bytes:
+    tile = xxhash.xxh3_128()
+    for values in stored:
+        tile.update(as_bytes(values))
+    return tile.digest()
+
+
+def _joined(tiles: Iterable[bytes]) -> str:
+    return xxhash.xxh3_128(b"".join(tiles)).hexdigest()
 
 
 def stored_bytes(deltas: list[Delta], storage: str, dtype: str) -> int:
@@ -272,7 +267,7 @@ def _tiles(
             values.copy_(stored[0])
         extremes = (float(values.numpy().min()), float(values.numpy().max()))
         described = describe(rows.change.name, values, extremes)
-        return Tile(rows.number, stored, all(map(math.isfinite, extremes)), described)
+        return Tile(rows.number, stored, _hash(stored), all(map(math.isfinite, extremes)), described)
 
     workers = available_cores()
     largest = max(tile_rows(delta.shape) * matrix_shape(delta.shape)[1] for delta in deltas)
@@ -293,36 +288,36 @@ def is_finite(values: torch.Tensor) -> bool:
 
 
 class Rows:
-    """One parameter's change as a matrix, read from its first row to its last."""
+    """One parameter's change as a matrix, read tile by tile, in any order and by any thread."""
 
     def __init__(self, difference: "Difference", parameter: Parameter):
-        """Begin at the first row.
+        """Read the factors of a low-rank one.
 
         Raises:
-            RequestError: it is low-rank, and its factors hold NaN or Inf or are not what the index describes.
+            RequestError: they hold NaN or Inf or are not what the index describes.
         """
         self._difference = difference
         self._parameter = parameter
-        self._row = 0
         self._factors = difference.factors(parameter.name)
-        self._hash = xxhash.xxh3_128()
+        self._unread = -(-matrix_shape(parameter.shape)[0] // tile_rows(parameter.shape))
+        self._hashes: dict[int, bytes] = {}
 
-    def next_into(self, out: torch.Tensor) -> None:
-        """Write the next rows into `out`, float32, as many as it has.
+    def read(self, first: int, out: torch.Tensor) -> None:
+        """Fill `out` (float32) with the tile that begins at row number `first`.
 
         Raises:
-            RequestError: with the last row, if what was read is not what the index describes.
+            RequestError: with the last tile, if what was read is not what the index describes.
         """
-        first, self._row = self._row, self._row + len(out)
         if self._factors:
             left, right = self._factors
-            torch.mm(left[first : self._row], right, out=out)
+            torch.mm(left[first : first + len(out)], right, out=out)
             return
-        width = out.shape[1]
-        self._hash.update(self._difference.read_into(out, self._parameter.offset + first * width))
         parameter = self._parameter
-        if self._row * width == parameter.size and parameter.fingerprint not in (None, self._hash.hexdigest()):
-            self._difference.read(parameter.name)  # which says what is wrong
+        self._hashes[first] = self._difference.read_into(out, parameter.offset + first * out.shape[1])
+        if len(self._hashes) == self._unread:
+            tiles = (self._hashes[row] for row in sorted(self._hashes))
+            if parameter.fingerprint not in (None, _joined(tiles)):
+                raise self._difference.tampered(parameter)
 
 
 class Difference:
@@ -338,7 +333,7 @@ class Difference:
         self.index = _read_index(index)
         try:
             self._vector = np.load(vector, mmap_mode="r", allow_pickle=False)
-            self._file = vector.open("rb", buffering=0)
+            self._source = Source(vector)
         except (OSError, ValueError, EOFError) as error:
             raise RequestError(f"{vector} is not a NumPy array that can be read: {error}") from None
         expected = (self.index.stored,)
@@ -348,12 +343,17 @@ class Difference:
                 f"its index {index.name} says {self.index.dtype} of shape {expected}; make both again"
             )
         self._parameters = {p.name: p for p in self.index.parameters}
+        self._room = Scratch()
 
     def __contains__(self, name: str) -> bool:
         return name in self._parameters
 
+    def is_product(self, name: str) -> bool:
+        """Whether the parameter's change is stored as two factors."""
+        return name in self._parameters and self._parameters[name].factors is not None
+
     def rows(self, name: str) -> Rows:
-        """The parameter's change, to be read row by row."""
+        """The parameter's change, to be read tile by tile."""
         return Rows(self, self._parameters[name])
 
     def read(self, name: str) -> torch.Tensor:
@@ -380,27 +380,37 @@ class Difference:
         left, right = parameter.factors
         return flat[: math.prod(left)].view(left), flat[math.prod(left) :].view(right)
 
-    def read_into(self, out: torch.Tensor, offset: int) -> memoryview:
-        """Fill `out` (float32) with the vector's elements from number `offset` on; return their bytes as stored."""
-        stored = out if self.index.dtype == "float32" else torch.empty(out.shape, dtype=torch.float16)
-        data = as_bytes(stored)
+    def read_into(self, out: torch.Tensor, offset: int) -> bytes:
+        """Fill `out` (float32) with the vector's elements from number `offset` on; return the stored bytes' hash."""
+        dtype = getattr(torch, self.index.dtype)
+        size = out.numel() * dtype.itemsize
+        room = memoryview(self._room(size + 2 * BLOCK, dtype=torch.uint8).numpy())
         try:
-            read_exactly(self._file.fileno(), data, self._vector.offset + offset * stored.element_size())
+            data = self._source.read(self._vector.offset + offset * dtype.itemsize, size, room)
         except (OSError, EOFError) as error:
             raise RequestError(f"{self.path} can no longer be read: {error}") from None
-        if stored is not out:
-            out.copy_(stored)
-        return data
+        if size:
+            out.copy_(torch.frombuffer(data, dtype=dtype).view(out.shape))
+        return xxhash.xxh3_128(data).digest()
+
+    def tampered(self, parameter: Parameter) -> RequestError:
+        """What to raise where a parameter's elements are not those that were written."""
+        return RequestError(
+            f"{self.path}: {parameter.name} is not what {self.index.domain}'s index describes; make both again"
+        )
 
     def _read_stored(self, parameter: Parameter) -> torch.Tensor:
         flat = torch.empty(parameter.stored)
-        stored = self.read_into(flat, parameter.offset)
+        tile = parameter.stored
+        if parameter.factors is None:
+            tile = tile_rows(parameter.shape) * matrix_shape(parameter.shape)[1]
+        tiles = [
+            self.read_into(flat[start : start + tile], parameter.offset + start) for start in range(0, len(flat), tile)
+        ]
         if not is_finite(flat):
             raise RequestError(f"{self.path} holds NaN or Inf in {parameter.name}; make it again (dem/vector_diff.py)")
-        if parameter.fingerprint not in (None, xxhash.xxh3_128(stored).hexdigest()):
-            raise RequestError(
-                f"{self.path}: {parameter.name} is not what {self.index.domain}'s index describes; make both again"
-            )
+        if parameter.fingerprint not in (None, _joined(tiles)):
+            raise self.tampered(parameter)
         return flat
 
     def sample(self, count: int, seed: int) -> np.ndarray:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from dem.checkpoints import DTYPES, Checkpoint, matrix_shape
+from dem.checkpoints import DTYPES, Checkpoint, matrix_shape, tile_rows
 from dem.common import log
-from dem.diffs import Delta, Difference, tile_rows
+from dem.diffs import Delta, Difference
 from dem.errors import RequestError
 from dem.layout import Layout
 from dem.names import Names

@@ -68,8 +68,7 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
     from dem.checkpoints import Checkpoint
     from dem.common import log, progress_bar
     from dem.merge_plan import plan_merge
-    from dem.merging import Merge, make_provenance, open_differences, require_base, write_model, write_record
-    from dem.verify import compare_with_exact
+    from dem.merging import Merge, make_provenance, open_differences, require_base, write_other_files, write_record
 
     config, layout = request.config, request.layout
     began = time.monotonic()
@@ -88,13 +87,16 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
         log.info("plan: WARNING: that is more memory than is available; weighted_sum needs the least")
     if request.dry_run:
         return
+    from dem.verify import compare_with_exact, write_model  # with transformers' models: not for a dry run
+
     provenance = make_provenance(config.merge, config.base_model, differences)
     with new_folder(layout.merged_model) as folder:
+        write_other_files(folder, checkpoint)
         with progress_bar(checkpoint.size(), "merge", "B") as bar:
-            fingerprint = write_model(folder, checkpoint, merging, bar.update)
+            fingerprint, exact = write_model(folder, checkpoint, merging, bar.update)
         require_base(differences, fingerprint)
         log.info(f"merge: written in {time.monotonic() - began:.1f} s; reading it again to compare its logits")
-        gap = compare_with_exact(checkpoint, folder, merging)
+        gap = compare_with_exact(folder, exact, merging)
         write_record(folder, provenance | {"check": gap.as_dict()})
     log.info(
         f"merge: logits differ by {gap.relative:.2g} of their size from the unrounded ones (up to {gap.limit:.2g})"

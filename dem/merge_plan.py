@@ -11,9 +11,9 @@ import numpy as np
 import psutil
 
 from dem.atomic import require_space
-from dem.checkpoints import Checkpoint
+from dem.checkpoints import TILE, Checkpoint
 from dem.config import MergeConfig
-from dem.diffs import TILE, Difference
+from dem.diffs import Difference
 from dem.methods import METHODS
 
 FLOAT32 = 4

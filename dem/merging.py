@@ -11,13 +11,23 @@ import torch
 
 import dem
 from dem import native
-from dem.checkpoints import DTYPES, Change, Checkpoint, Tensor, copy_other_files, files_fingerprint, matrix_shape
+from dem.checkpoints import (
+    DTYPES,
+    Checkpoint,
+    Tensor,
+    copy_other_files,
+    files_fingerprint,
+    matrix_shape,
+    tile_rows,
+)
 from dem.common import read_json
 from dem.config import METHOD_FIELDS, DataConfig, MergeConfig
-from dem.diffs import Difference, Rows, adapter_fingerprint, is_finite, tile_rows
+from dem.diffs import Difference, Rows, adapter_fingerprint, is_finite
 from dem.errors import RequestError, WorkError
 from dem.layout import RUN_RECORD, Layout
-from dem.methods import METHODS, check_weights, combiner, joined_factors, parameter_weights
+from dem.methods import METHODS, check_weights, combiner, parameter_weights, weighted_factors
+from dem.rewrite import Change
+from dem.streams import Scratch
 
 
 def open_differences(domains: list[str], layout: Layout, checkpoint: Checkpoint) -> dict[str, Difference]:
@@ -95,6 +105,11 @@ def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> No
         raise RequestError(f"{adapter} was trained on other text than {files[0]} holds now: train again")
 
 
+AddedRows = Callable[[int, int], torch.Tensor]
+"""From the first row's number, at which a tile begins, and the number of the tile's rows, what is added to them: in
+memory that the thread overwrites when it asks again."""
+
+
 class Merge:
     """The function from each tensor of the base to the merged one: sums in float32, rounded once."""
 
@@ -106,78 +121,82 @@ class Merge:
         """
         self._differences = differences
         self._settings = settings
-        self._merged = torch.empty(0, dtype=torch.uint8)
+        self._tile, self._wide = Scratch(), Scratch()
         self.changed = sorted({p.name for d in differences.values() for p in d.index.parameters})
         check_weights(settings, self.changed)
 
     def of(self, tensor: Tensor) -> Change | None:
-        """What `Checkpoint.write` asks for: the function from the next rows of `tensor` to the merged ones.
+        """What `rewrite` asks for: the function from rows of `tensor` to the merged ones; None to copy it.
 
         Raises:
-            RequestError: (when called) a difference is damaged.
+            RequestError: (also when called) a difference is damaged.
             WorkError: (when called) a merged element is not finite in the base's dtype.
         """
-        total = self.added(tensor)
-        if total is None:
+        added = self._added(tensor)
+        if added is None:
             return None
         step, width = tile_rows(tensor.shape), matrix_shape(tensor.shape)[1]
-        wide = torch.empty(step, width, dtype=torch.promote_types(DTYPES[tensor.dtype], torch.float32))
+        dtype = torch.promote_types(DTYPES[tensor.dtype], torch.float32)
 
-        def change(base: torch.Tensor) -> torch.Tensor:
-            merged = self._buffer(base)
-            for first in range(0, len(base), step):
-                part, out = base[first : first + step], merged[first : first + step]
-                if not add_rounded_once(part, total(len(part)), out, wide[: len(part)]):
+        def change(first: int, base: torch.Tensor, out: torch.Tensor, unrounded: torch.Tensor | None) -> None:
+            for done in range(0, len(base), step):
+                part = base[done : done + step]
+                wide = self._wide(len(part), width, dtype=dtype)
+                tile = added(first + done, len(part))
+                if not add_rounded_once(part, tile, out[done : done + step], wide):
                     self._refuse(tensor)
-            return merged
+                if unrounded is not None:
+                    torch.add(part, tile, out=unrounded[done : done + step])
 
         return change
 
-    def added(self, tensor: Tensor) -> Callable[[int], torch.Tensor] | None:
-        """The function to the next so many rows (at most `tile_rows`) of what is added to `tensor`, unrounded.
+    def is_product(self, name: str) -> bool:
+        """Whether what is added to the parameter is a sum of products, one for each domain: see `factors`."""
+        domains = self._domains(name)
+        plain = self._settings.method == "weighted_sum"
+        return plain and bool(domains) and all(self._differences[domain].is_product(name) for domain in domains)
 
-        None if nothing is. A method that is not elementwise needs the differences whole; for one that is, tiles of them
-        pass through a buffer.
+    def factors(self, name: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Pairs of matrices the sum of whose products is added to the parameter `name`, which is one: `is_product`."""
+        domains = self._domains(name)
+        factors = [self._differences[domain].factors(name) for domain in domains]
+        return weighted_factors(self._settings, name, domains, factors)
+
+    def _domains(self, name: str) -> list[str]:
+        """The domains whose difference of the parameter has a weight other than 0."""
+        weights = parameter_weights(self._settings, name)
+        return [domain for domain in self._differences if weights.get(domain, 0) != 0]
+
+    def _added(self, tensor: Tensor) -> AddedRows | None:
+        """The function to the rows of what is added to `tensor`, unrounded; None if nothing is.
+
+        A method that is not elementwise needs the differences whole; for one that is, tiles of them pass through a
+        buffer.
         """
-        weights = parameter_weights(self._settings, tensor.name)
-        domains = [domain for domain in self._differences if weights.get(domain, 0) != 0]
+        domains = self._domains(tensor.name)
         if not any(tensor.name in self._differences[domain] for domain in domains):
             return None
-        if factors := self._factors(tensor, domains):
-            return _next_rows_of_product(*joined_factors(self._settings, tensor.name, domains, factors))
+        if self.is_product(tensor.name):
+            factors = self.factors(tensor.name)
+            # sum_i L_i R_i = [L_1, L_2, ...] [R_1; R_2; ...]: one product in place of one for each domain.
+            return self._product(
+                torch.cat([left for left, _ in factors], 1), torch.cat([right for _, right in factors])
+            )
         combine = combiner(self._settings, tensor.name, domains)
         readers = [d.rows(tensor.name) if tensor.name in d else None for d in map(self._differences.get, domains)]
         height, width = matrix_shape(tensor.shape)
         if METHODS[self._settings.method].elementwise:
-            stack = torch.empty(len(domains), tile_rows(tensor.shape), width)
-            return lambda count: combine(_read_next(readers, stack[:, :count]))
-        whole = _read_next(readers, torch.empty(len(domains), height, width))
+            return lambda first, count: combine(_read(readers, first, self._tile(len(readers), count, width)))
+        whole, step = torch.empty(len(readers), height, width), tile_rows(tensor.shape)
+        for first in range(0, height, step):
+            _read(readers, first, whole[:, first : first + step])
         if not is_finite(whole):
             self._refuse(tensor)
         added = combine(whole.view(-1, *tensor.shape)).view(height, width)
-        done = 0
+        return lambda first, count: added[first : first + count]
 
-        def next_rows(count: int) -> torch.Tensor:
-            nonlocal done
-            done += count
-            return added[done - count : done]
-
-        return next_rows
-
-    def _factors(self, tensor: Tensor, domains: list[str]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The factors of every domain's difference, if the merge is a plain sum of such products; else nothing."""
-        differences = [self._differences[domain] for domain in domains]
-        if self._settings.method != "weighted_sum" or not all(tensor.name in d for d in differences):
-            return []
-        factors = [d.factors(tensor.name) for d in differences]
-        return factors if all(factors) else []
-
-    def _buffer(self, like: torch.Tensor) -> torch.Tensor:
-        """A tensor of the same shape and dtype, in memory that is used for every result."""
-        size = like.numel() * like.element_size()
-        if self._merged.numel() < size:
-            self._merged = torch.empty(size, dtype=torch.uint8)
-        return self._merged[:size].view(like.dtype).view(like.shape)
+    def _product(self, left: torch.Tensor, right: torch.Tensor) -> AddedRows:
+        return lambda first, count: torch.mm(left[first : first + count], right, out=self._tile(count, right.shape[1]))
 
     def _refuse(self, tensor: Tensor) -> NoReturn:
         for difference in self._differences.values():
@@ -186,24 +205,11 @@ class Merge:
         raise WorkError(f"the merged {tensor.name} is not finite in the base's {tensor.dtype}: lower merge.scale")
 
 
-def _next_rows_of_product(left: torch.Tensor, right: torch.Tensor) -> Callable[[int], torch.Tensor]:
-    """The function to the next so many rows (at most `tile_rows`) of `left` @ `right`, in a buffer of its own."""
-    tile = torch.empty(tile_rows((len(left), right.shape[1])), right.shape[1])
-    done = 0
-
-    def rows(count: int) -> torch.Tensor:
-        nonlocal done
-        done += count
-        return torch.mm(left[done - count : done], right, out=tile[:count])
-
-    return rows
-
-
-def _read_next(readers: list[Rows | None], stack: torch.Tensor) -> torch.Tensor:
-    """Fill each matrix of `stack` with the reader's next rows, with zeros where there is no reader."""
+def _read(readers: list[Rows | None], first: int, stack: torch.Tensor) -> torch.Tensor:
+    """Fill each matrix of `stack` with the tile that begins at row number `first`, with zeros without a reader."""
     for reader, rows in zip(readers, stack, strict=True):
         if reader:
-            reader.next_into(rows)
+            reader.read(first, rows)
         else:
             rows.zero_()
     return stack
@@ -249,8 +255,8 @@ def _off_ties(exact: np.ndarray) -> np.ndarray:
     return np.where(error == 0, near, beyond)
 
 
-def write_model(folder: Path, checkpoint: Checkpoint, merge: Merge, progress: Callable[[int], object]) -> str:
-    """Write the merged weights and the base's config and tokenizer; return the fingerprint of the base as it was read.
+def write_other_files(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write what belongs to the merged model beside its weights: the base's config and tokenizer.
 
     Of a native mamba_ssm base the config is written in transformers' terms, as the weights are.
     """
@@ -258,8 +264,6 @@ def write_model(folder: Path, checkpoint: Checkpoint, merge: Merge, progress: Ca
     if config := native.transformers_config(checkpoint.folder):
         config.dtype = checkpoint.read(native.EMBEDDING).dtype  # A_log and D are often kept in float32 beside it
         config.save_pretrained(folder)
-    fingerprint = checkpoint.write(folder, merge.of, progress)
-    return fingerprint
 
 
 def write_record(folder: Path, provenance: dict[str, Any]) -> None:

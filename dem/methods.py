@@ -70,18 +70,15 @@ def combiner(merge: MergeConfig, parameter: str, domains: Sequence[str]) -> Call
     return combine
 
 
-def joined_factors(
+def weighted_factors(
     merge: MergeConfig, parameter: str, domains: Sequence[str], factors: Sequence[tuple[torch.Tensor, torch.Tensor]]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two matrices whose product is merge.scale times the weighted sum of differences that have two factors each.
-
-    sum_i w_i L_i R_i = [w_1 L_1, w_2 L_2, ...] [R_1; R_2; ...]: one product in place of one for each domain.
-    """
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Two factors of each domain's term in merge.scale times the weighted sum; its weight is in the left one."""
     weights = parameter_weights(merge, parameter)
     if merge.normalize:
         weights = normalised_weights(weights)
-    left = [left * (merge.scale * weights[domain]) for domain, (left, _) in zip(domains, factors, strict=True)]
-    return torch.cat(left, dim=1), torch.cat([right for _, right in factors])
+    pairs = zip(domains, factors, strict=True)
+    return [(left * (merge.scale * weights[domain]), right) for domain, (left, right) in pairs]
 
 
 def parameter_weights(merge: MergeConfig, parameter: str) -> dict[str, float]:

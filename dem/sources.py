@@ -14,9 +14,9 @@ from peft.utils.save_and_load import load_peft_weights
 from torch import nn
 
 from dem import mamba
-from dem.checkpoints import Checkpoint, matrix_shape
+from dem.checkpoints import Checkpoint, matrix_shape, tile_rows
 from dem.common import read_json
-from dem.diffs import Delta, adapter_fingerprint, tile_rows
+from dem.diffs import Delta, adapter_fingerprint
 from dem.errors import RequestError
 from dem.layout import RUN_RECORD
 from dem.names import Names

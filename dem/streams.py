@@ -7,16 +7,20 @@ is read by a thread into a few buffers, and written by another past the page cac
 import ctypes
 import errno
 import fcntl
+import math
 import mmap
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
+
+import torch
 
 PIECE = 8 << 20
 """Bytes that are read or written at once."""
@@ -120,6 +124,31 @@ def in_order(
             pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """While it lasts, torch computes in the thread that asks: the threads are those of `in_order`."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Scratch(threading.local):
+    """Memory of each thread's own that is overwritten again and again, and so stays in the thread's cache."""
+
+    def __init__(self) -> None:
+        self._kept = torch.empty(0, dtype=torch.uint8)
+
+    def __call__(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """A tensor of any content, at an address that is a multiple of BLOCK; the one before must be done with."""
+        size = math.prod(shape) * dtype.itemsize
+        if len(self._kept) < size:
+            self._kept = torch.frombuffer(buffers(1, size)[0], dtype=torch.uint8)
+        return self._kept[:size].view(dtype).view(shape)
+
+
 def available_cores() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -127,24 +156,32 @@ def available_cores() -> int:
 
 def buffers(count: int, size: int) -> list[memoryview]:
     """`count` buffers of `size` bytes, each at an address that is a multiple of BLOCK."""
-    return [memoryview(mmap.mmap(-1, size)) for _ in range(count)]
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    return [memoryview(mmap.mmap(-1, size, flags=private)) for _ in range(count)]
 
 
 class NewFile:
-    """A new file that is written from its beginning to its end; on the disk, not only in memory, when it is closed."""
+    """A new file, written in runs of bytes that may come in any order; on the disk, not only in memory, when closed."""
 
     def __init__(self, path: Path):
         """Create `path`, or empty it."""
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         self._set_direct(True)
         self._size = 0
+        self._edges: dict[int, bytearray] = {}  # blocks that two runs share, by their place in the file
         self._buffers = cycle(buffers(2, PIECE))
-        self._buffer, self._filled = next(self._buffers), 0
         self._writer = ThreadPoolExecutor(1, "writer")
         self._writing: Future | None = None
+        self._begin_run(0)
+
+    def seek(self, position: int) -> None:
+        """Let the next bytes stand at `position`."""
+        if position != self._place + self._filled:
+            self._flush()
+            self._begin_run(position)
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append `data`, which is copied before this returns.
+        """Write `data`, which is copied before this returns, behind what was written last.
 
         Raises:
             OSError: an earlier part could not be written, for want of space for instance.
@@ -156,7 +193,9 @@ class NewFile:
             self._filled += len(part)
             data = data[len(part) :]
             if self._filled == PIECE:
+                end = self._place + PIECE
                 self._flush()
+                self._begin_run(end)
 
     def close(self) -> None:
         """Write what is left and wait until all of it is on the disk.
@@ -165,13 +204,13 @@ class NewFile:
             OSError: it cannot be written.
         """
         try:
-            size = self._size + self._filled
-            whole_blocks = -(-self._filled // BLOCK) * BLOCK
-            self._buffer[self._filled : whole_blocks] = bytes(whole_blocks - self._filled)
-            self._filled = whole_blocks
             self._flush()
-            self._writing.result()
-            os.ftruncate(self._file, size)
+            self._await_writer()
+            block = self._buffer[:BLOCK]
+            for place, edge in sorted(self._edges.items()):
+                block[:] = edge
+                self._write_all(place, block)
+            os.ftruncate(self._file, self._size)
             os.fsync(self._file)
         finally:
             self.abandon()
@@ -192,23 +231,43 @@ class NewFile:
         else:
             self.close()
 
+    def _begin_run(self, position: int) -> None:
+        """Take the other buffer, whose beginning stands at a block's: `_place`. The run's own bytes follow `_first`."""
+        self._buffer = next(self._buffers)
+        self._first = self._filled = position % BLOCK
+        self._place = position - self._first
+
     def _flush(self) -> None:
-        """Hand the buffer to the writer, and go on in the other one as soon as that is free."""
+        """Hand the buffer's whole blocks to the writer as soon as it is free, and keep the rest for `close`."""
+        self._await_writer()
+        whole, end = -(-self._first // BLOCK) * BLOCK, self._filled // BLOCK * BLOCK
+        if whole <= end:
+            self._keep_edge(self._first, whole)
+            self._keep_edge(end, self._filled)
+            self._writing = self._writer.submit(self._write_all, self._place + whole, self._buffer[whole:end])
+        else:
+            self._keep_edge(self._first, self._filled)
+        self._size = max(self._size, self._place + self._filled)
+
+    def _keep_edge(self, first: int, last: int) -> None:
+        if first < last:
+            start = first // BLOCK * BLOCK
+            edge = self._edges.setdefault(self._place + start, bytearray(BLOCK))
+            edge[first - start : last - start] = self._buffer[first:last]
+
+    def _await_writer(self) -> None:
         if self._writing:
             self._writing.result()
-        self._writing = self._writer.submit(self._write_all, self._buffer[: self._filled])
-        self._size += self._filled
-        self._buffer, self._filled = next(self._buffers), 0
 
-    def _write_all(self, data: memoryview) -> None:
+    def _write_all(self, place: int, data: memoryview) -> None:
         while len(data):
             try:
-                done = os.write(self._file, data)
+                done = os.pwrite(self._file, data, place)
             except OSError as error:
                 if error.errno != errno.EINVAL or not self._set_direct(False):
                     raise
                 continue  # a file system that lets a file be opened for direct writes, and then not written
-            data = data[done:]
+            place, data = place + done, data[done:]
             if done % BLOCK:
                 self._set_direct(False)
 

@@ -14,7 +14,7 @@ from conftest import DOMAINS, make_adapter, make_workplace
 from safetensors.torch import load_file, save_file
 from test_exactness import lora_update, rounded_once, weights_of
 
-from dem import merging
+from dem import verify
 from dem.merging import add_rounded_once
 
 ALONE = ("--evaluation.enabled", "false")
@@ -144,16 +144,16 @@ def test_a_model_that_computes_something_else_is_not_put_in_place(place, monkeyp
     differences(place)
     assert place.merge(*ALONE) == 0
     before = weights_of(place.layout.merged_model)
-    write = merging.write_model
+    write = verify.write_model
 
     def wrong(folder, *rest):
-        fingerprint = write(folder, *rest)
+        written = write(folder, *rest)
         shard = next(p for p in folder.glob("*.safetensors") if any("norm_f" in n for n in load_file(p)))
         tensors = load_file(shard)
         save_file({n: t * 1.5 if "norm_f" in n else t for n, t in tensors.items()}, shard, metadata={"format": "pt"})
-        return fingerprint
+        return written
 
-    monkeypatch.setattr(merging, "write_model", wrong)
+    monkeypatch.setattr(verify, "write_model", wrong)
     assert place.merge("--merge.scale", "2", *ALONE) == 1
     assert "read again, gives other logits" in capsys.readouterr().err
     after = weights_of(place.layout.merged_model)
@@ -183,10 +183,10 @@ def test_a_disk_that_fills_up_leaves_what_was_there(place, stage, monkeypatch, c
     assert place.merge(*ALONE) == 0
     before = {p: p.read_bytes() for p in place.root.rglob("*") if p.is_file() and p.suffix != ".log"}
 
-    def full(file, data):
+    def full(file, data, place):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "pwrite", full)
     assert (place.merge(*ALONE) if stage == "merge" else place.diff("web")) == 1
     monkeypatch.undo()
     assert "No space left on device" in capsys.readouterr().err

@@ -22,14 +22,14 @@ def test_a_new_file_holds_what_was_written(tmp_path, monkeypatch, size, direct):
     if direct is False:
         monkeypatch.setattr(streams, "O_DIRECT", 0)
     if direct == "refused when written" and streams.O_DIRECT:
-        write = os.write
+        write = os.pwrite
 
-        def picky(file, data):
+        def picky(file, data, place):
             if streams.fcntl.fcntl(file, streams.fcntl.F_GETFL) & streams.O_DIRECT:
                 raise OSError(errno.EINVAL, "not so")
-            return write(file, data)
+            return write(file, data, place)
 
-        monkeypatch.setattr(os, "write", picky)
+        monkeypatch.setattr(os, "pwrite", picky)
     data, chance = random.Random(size).randbytes(size), random.Random(1)
     with NewFile(tmp_path / "file") as file:
         done = 0
@@ -40,11 +40,27 @@ def test_a_new_file_holds_what_was_written(tmp_path, monkeypatch, size, direct):
     assert (tmp_path / "file").read_bytes() == data
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_runs_in_any_order_make_the_same_file(tmp_path, seed):
+    chance = random.Random(seed)
+    data = chance.randbytes(50_001)
+    cuts = sorted({0, len(data), *(chance.randrange(len(data)) for _ in range(12)), BLOCK, 3 * BLOCK, 3 * BLOCK + 7})
+    runs = list(zip(cuts, cuts[1:], strict=False))
+    chance.shuffle(runs)
+    with NewFile(tmp_path / "file") as file:
+        for start, end in runs:
+            file.seek(start)
+            middle = chance.randint(start, end)
+            file.write(data[start:middle])
+            file.write(data[middle:end])
+    assert (tmp_path / "file").read_bytes() == data
+
+
 def test_a_failed_write_is_told(tmp_path, monkeypatch):
-    def full(file, data):
+    def full(file, data, place):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(OSError, match="No space"), NewFile(tmp_path / "file") as file:
         for _ in range(10):
             file.write(bytes(4 * BLOCK))

@@ -1,0 +1,149 @@
+"""A checkpoint written anew with some of its tensors changed; reading, computing and writing overlap.
+
+The new files repeat the old ones: the same shards, order, header and metadata, and the bytes of every tensor that was
+not changed. A source in PyTorch's own format (`.bin`) is written as safetensors, a native one by transformers' names.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from dem.checkpoints import Checkpoint, Hashes, Part, PickledShard, Shard, Tensor, as_bytes
+from dem.streams import BLOCK, NewFile, available_cores, buffers, in_order, one_thread_each
+
+Change = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor | None], None]
+"""What changes a tensor: called by several threads with the number of the first row, some rows (see `matrix_shape`),
+where to write the changed ones in the same dtype, and, if it is not None, where to write them unrounded in float32."""
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Some rows of a tensor that pass by, in buffers that are soon used again."""
+
+    part: Part
+    """As they were read."""
+    written: memoryview
+    unrounded: torch.Tensor | None
+    """As they were changed, before rounding; None where nothing changed, or only what was read is wanted."""
+
+    def rows(self) -> torch.Tensor:
+        """The rows as a matrix, unrounded."""
+        return self.part.rows() if self.unrounded is None else self.unrounded
+
+
+def rewrite(
+    checkpoint: Checkpoint,
+    folder: Path,
+    changing: Callable[[Tensor], Change | None],
+    progress: Callable[[int], object],
+    order: Iterable[str] = (),
+    as_read: Container[str] = (),
+) -> Generator[Passing, None, str]:
+    """Write `checkpoint` into `folder` in one pass; the value that the generator returns is the fingerprint of it.
+
+    Args:
+        folder: an existing one.
+        changing: what is to change a tensor, None to copy it; asked once for each, when its turn comes.
+        progress: told the bytes of each part when it has been handed to the writer.
+        order: the tensors in the order in which they are to pass by; those that it leaves out follow.
+        as_read: the changed tensors of which the rows from before the change are to pass by.
+
+    Yields:
+        The rows of all tensors, as they are written.
+    """
+    hashes = Hashes()
+    names = [name for name in dict.fromkeys([*order, *checkpoint]) if checkpoint.tensor(name).bytes]
+    unwritten = Counter(checkpoint.shard(name).path for name in names)
+    files: dict[Path, NewFile] = {}
+    with ExitStack() as stack, one_thread_each():
+        for shard in checkpoint.shards:
+            if not unwritten[shard.path]:
+                _begin(stack, folder, shard).close()
+        for passing in _computed(checkpoint, names, changing, as_read):
+            hashes.add(passing.part)
+            tensor = passing.part.tensor
+            shard = checkpoint.shard(tensor.name)
+            if shard.path not in files:
+                files[shard.path] = _begin(stack, folder, shard)
+            file = files[shard.path]
+            file.seek(8 + len(shard.header) + tensor.start + passing.part.start)
+            file.write(passing.written)
+            progress(len(passing.written))
+            yield passing
+            if passing.part.is_last:
+                unwritten[shard.path] -= 1
+                if not unwritten[shard.path]:
+                    file.close()
+    for shard in checkpoint.shards:
+        # safetensors leaves its files with mode 0600; what was readable in the base stays readable.
+        shutil.copymode(shard.path, folder / shard.file_name)
+    checkpoint.write_index(folder)
+    return hashes.of(checkpoint)
+
+
+def _begin(stack: ExitStack, folder: Path, shard: Shard | PickledShard) -> NewFile:
+    """The new file of a shard, with its header; `stack` lets go of it when the work breaks off."""
+    file = NewFile(folder / shard.file_name)
+    stack.callback(file.abandon)
+    file.write(len(shard.header).to_bytes(8, "little"))
+    file.write(shard.header)
+    return file
+
+
+@dataclass(frozen=True)
+class _Work:
+    tensor: Tensor
+    start: int
+    end: int
+    change: Change | None
+
+
+class _Slot:
+    """Memory for one part: as it is read, and as it is changed."""
+
+    def __init__(self, size: int):
+        self.read, changed = buffers(2, size)
+        self.changed = torch.frombuffer(changed, dtype=torch.uint8)
+        self._unrounded = torch.empty(0)
+
+    def unrounded(self, shape: torch.Size) -> torch.Tensor:
+        """Float32 of `shape`."""
+        if self._unrounded.numel() < shape.numel():
+            self._unrounded = torch.empty(shape.numel())
+        return self._unrounded[: shape.numel()].view(shape)
+
+
+def _computed(
+    checkpoint: Checkpoint,
+    names: list[str],
+    changing: Callable[[Tensor], Change | None],
+    as_read: Container[str],
+) -> Iterator[Passing]:
+    """The parts of all tensors in the order of `names`, read and changed ahead by a few threads."""
+
+    def works() -> Iterator[_Work]:
+        for tensor in map(checkpoint.tensor, names):
+            change = changing(tensor)
+            for start, end in tensor.cuts():
+                yield _Work(tensor, start, end, change)
+
+    def do(work: _Work, slot: _Slot) -> Passing:
+        tensor = work.tensor
+        data = checkpoint.shard(tensor.name).read_part(tensor, work.start, work.end, slot.read)
+        part = Part(tensor, work.start, data)
+        if not work.change:
+            return Passing(part, data, None)
+        rows = part.rows()
+        changed = slot.changed[: len(data)].view(rows.dtype).view(rows.shape)
+        unrounded = None if tensor.name in as_read else slot.unrounded(rows.shape)
+        work.change(part.first, rows, changed, unrounded)
+        return Passing(part, as_bytes(changed), unrounded)
+
+    workers = available_cores() + 1  # one of them is waiting for the disk
+    slots = [_Slot(checkpoint.largest_part() + 2 * BLOCK) for _ in range(workers + 2)]
+    return in_order(do, works(), slots, workers)
