@@ -6,6 +6,7 @@ Those are whole in memory whose stored weights transformers puts together when i
 hybrids).
 """
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -25,7 +26,7 @@ from dem.errors import WorkError
 from dem.families import FAMILIES
 from dem.merging import Merge
 from dem.rewrite import Passing, rewrite
-from dem.streams import one_thread_each
+from dem.streams import Scratch, one_thread_each
 
 TOKENS = 8
 """Tokens that the models read, spread over the vocabulary."""
@@ -75,6 +76,7 @@ def compare_with_exact(folder: Path, exact: torch.Tensor, merge: Merge) -> Gap:
     Raises:
         WorkError: the gap is larger than rounding explains.
     """
+    gc.collect()  # a model refers to itself in circles, and the one before holds a layer's weights
     written = Checkpoint(folder)
     reader = Reader(folder, written)
     if reader.fits:
@@ -196,7 +198,10 @@ class Reader:
         hidden = self._model.base_model(inputs_embeds=self._embedded(merge)[None], use_cache=False)[0][0]
         for hook in hooks:  # a circle of references would keep the layer's room
             hook.remove()
-        return torch.cat([hidden @ rows.float().T for _, rows in weights.tiles(self._head)], dim=1)
+        logits, tile = torch.empty(TOKENS, self._checkpoint.shape(self._head)[0]), Scratch()
+        for first, rows in weights.tiles(self._head):
+            logits[:, first : first + len(rows)] = hidden @ tile(*rows.shape).copy_(rows).T
+        return logits
 
     def _places(self, modules: Iterable[nn.Module]) -> list[_Place]:
         """The parameters of `modules`, as they lie in the checkpoint's files."""
