@@ -242,7 +242,7 @@ class Request:
     config: Config
     layout: Layout
     domain: str | None
-    """Of stages 1 and 2."""
+    """Of stages 1 and 2; ALL_DOMAINS in stage 2 only."""
     overwrite: bool = False
     """Of stage 1."""
     model: FilePath | None = None
@@ -280,9 +280,12 @@ def parse_request(
         config.evaluation.prompts = os.path.join(folder, config.evaluation.prompts)
     own = {name: getattr(values, name) for name in STAGE_OPTIONS[stage]}
     domain = own.pop("domain", None)
-    _check(config, domain)
+    _check(config, None if domain == ALL_DOMAINS and stage == 2 else domain)
     return Request(config, Layout(Path(values.root).absolute()), domain, **own)
 
+
+ALL_DOMAINS = "all"
+"""What stage 2's --domain says for every domain of the config."""
 
 STAGE_OPTIONS: dict[int, dict[str, dict[str, Any]]] = {
     1: {
@@ -290,7 +293,7 @@ STAGE_OPTIONS: dict[int, dict[str, dict[str, Any]]] = {
         "overwrite": {"action": "store_true", "help": "do it again although it has been done"},
     },
     2: {
-        "domain": {"required": True, "help": "one of the config's domains"},
+        "domain": {"required": True, "help": f"one of the config's domains, or {ALL_DOMAINS}"},
         "model": {
             "type": FilePath,
             "default": None,

@@ -2,87 +2,115 @@
 
     python dem/vector_diff.py --config configs/yunmin_3b.yaml --domain web
     python dem/vector_diff.py --config configs/yunmin_3b.yaml --domain web --model path/to/fine_tuned_model
+    python dem/vector_diff.py --config configs/yunmin_3b.yaml --domain all
 
 Reads the base model and checkpoints/lora_<domain>/ or, with --model, a fully fine-tuned model; writes
 diff_vectors/diff_<domain>.npy with its index .json, and diff_stats/diff_<domain>_summary.json with a histogram .png.
-No GPU is used; one parameter is in memory at a time.
+With --domain all it does so for every domain of the config, and reads the base once. No GPU is used; one parameter is
+in memory at a time.
 """
 
 import json
 import math
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from dem.config import Request, parse_request
+from dem.config import ALL_DOMAINS, Request, parse_request
 from dem.errors import RequestError, run_script
+
+if TYPE_CHECKING:
+    from dem.checkpoints import Checkpoint
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Make the difference that the command line asks for."""
-    make_difference(parse_request(__doc__, argv, stage=2))
+    """Make the differences that the command line asks for."""
+    make_differences(parse_request(__doc__, argv, stage=2))
 
 
-def make_difference(request: Request) -> None:
-    """Compute, write and summarise the difference of the request's domain."""
-    config, layout, domain = request.config, request.layout, request.domain
-    origin = Path(request.model) if request.model else layout.existing_adapter(domain)
+def make_differences(request: Request) -> None:
+    """Compute, write and summarise the difference of the request's domain, or of all."""
+    config, layout = request.config, request.layout
+    if request.domain == ALL_DOMAINS and request.model:
+        raise RequestError(f"--model is of one domain: name it in place of --domain {ALL_DOMAINS}")
+    domains = config.domains if request.domain == ALL_DOMAINS else [request.domain]
+    origins = {d: Path(request.model) if request.model else layout.existing_adapter(d) for d in domains}
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
-    from dem.atomic import new_file, require_space, require_writable
+    from dem.atomic import require_writable
     from dem.checkpoints import Checkpoint
-    from dem.common import base_folder, log, progress_bar, start_log
+    from dem.common import base_folder, start_log
 
-    vector, index_file = layout.diff_vector(domain), layout.diff_index(domain)
-    require_writable(vector.parent, layout.diff_summary(domain, ".json").parent)
+    for domain in domains:
+        require_writable(layout.diff_vector(domain).parent, layout.diff_summary(domain, ".json").parent)
     start_log(None)
-    base = base_folder(config.base_model)
-    checkpoint = Checkpoint(base)
-    with ThreadPoolExecutor(1) as beside:  # the disk is read while the rest computes
-        fingerprinting = beside.submit(checkpoint.fingerprint)
+    checkpoint = Checkpoint(base_folder(config.base_model))
+    with ThreadPoolExecutor(1) as beside:  # the base is read while the rest computes
+        fingerprint = beside.submit(checkpoint.fingerprint)
+        for domain, origin in origins.items():
+            make_difference(request, domain, origin, checkpoint, fingerprint, beside)
 
-        from dem.diff_statistics import Moments, Statistics, spread
-        from dem.diffs import Difference, Index, stored_bytes, write_index, write_vector
-        from dem.full_model import model_deltas, model_source, open_model
-        from dem.sources import adapter_deltas, adapter_source
 
-        if request.model:
-            model = open_model(origin)
-            own = beside.submit(model.fingerprint)
-            deltas = model_deltas(model, checkpoint)
-            if config.diff.storage == "lowrank":
-                log.info(f"{domain}: stored dense, although diff.storage is lowrank: a full model has no factors")
-        else:
-            deltas = adapter_deltas(origin, base, checkpoint)
-        elements = sum(math.prod(delta.shape) for delta in deltas)
-        size = stored_bytes(deltas, config.diff.storage, config.diff.dtype)
-        log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements; {size / 2**30:.2f} GiB to write")
-        require_space(vector.parent, size)
-        spreads = {delta.name: spread(delta) for delta in deltas}
-        if broken := [name for name, moments in spreads.items() if not math.isfinite(moments.mean + moments.m2)]:
-            raise RequestError(f"the difference of {broken[0]} is not finite: {origin} holds NaN or Inf; make it again")
-        norm = sum(spreads.values(), Moments()).l2_norm
-        if config.diff.normalize == "l2" and norm == 0:
-            raise RequestError(f"{origin} changes nothing (its difference is 0): diff.normalize l2 has no meaning")
-        factor = 1 / norm if config.diff.normalize == "l2" else 1.0
-        statistics = Statistics(spreads, factor)
-        with new_file(vector) as partial:
-            with progress_bar(elements, "difference", " elements") as bar:
+def make_difference(
+    request: Request,
+    domain: str,
+    origin: Path,
+    checkpoint: "Checkpoint",
+    base_fingerprint: Future[str],
+    beside: ThreadPoolExecutor,
+) -> None:
+    """Make one domain's difference: of the adapter or model in `origin` to the base, which is `checkpoint`.
 
-                def seen(name, figures):
-                    statistics.add(name, figures)
-                    bar.update(figures.moments.count)
+    `beside` is where files are read while the rest computes.
+    """
+    from dem.atomic import new_file, require_space
+    from dem.common import log, progress_bar
+    from dem.diff_statistics import Moments, Statistics, spread
+    from dem.diffs import Difference, Index, stored_bytes, write_index, write_vector
+    from dem.full_model import model_deltas, model_source, open_model
+    from dem.sources import adapter_deltas, adapter_source
 
-                written = write_vector(
-                    partial, deltas, config.diff.storage, config.diff.dtype, factor, statistics.describe, seen
-                )
-            fingerprint = fingerprinting.result()
-            source = model_source(origin, own.result()) if request.model else adapter_source(origin, fingerprint)
-            index_file.unlink(missing_ok=True)  # if cut off here, no index stands beside another run's vector
-    parameters, digest = written
+    config = request.config
+    vector, index_file = request.layout.diff_vector(domain), request.layout.diff_index(domain)
+    if request.model:
+        model = open_model(origin)
+        own_fingerprint = beside.submit(model.fingerprint)
+        deltas = model_deltas(model, checkpoint)
+        if config.diff.storage == "lowrank":
+            log.info(f"{domain}: stored dense, although diff.storage is lowrank: a full model has no factors")
+    else:
+        deltas = adapter_deltas(origin, checkpoint.folder, checkpoint)
+    elements = sum(math.prod(delta.shape) for delta in deltas)
+    size = stored_bytes(deltas, config.diff.storage, config.diff.dtype)
+    log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements; {size / 2**30:.2f} GiB to write")
+    require_space(vector.parent, size)
+    spreads = {delta.name: spread(delta) for delta in deltas}
+    if broken := [name for name, moments in spreads.items() if not math.isfinite(moments.mean + moments.m2)]:
+        raise RequestError(f"the difference of {broken[0]} is not finite: {origin} holds NaN or Inf; make it again")
+    norm = sum(spreads.values(), Moments()).l2_norm
+    if config.diff.normalize == "l2" and norm == 0:
+        raise RequestError(f"{origin} changes nothing (its difference is 0): diff.normalize l2 has no meaning")
+    factor = 1 / norm if config.diff.normalize == "l2" else 1.0
+    statistics = Statistics(spreads, factor)
+    with new_file(vector) as partial:
+        with progress_bar(elements, f"difference of {domain}", " elements") as bar:
+
+            def seen(name, figures):
+                statistics.add(name, figures)
+                bar.update(figures.moments.count)
+
+            parameters, digest = write_vector(
+                partial, deltas, config.diff.storage, config.diff.dtype, factor, statistics.describe, seen
+            )
+        fingerprint = base_fingerprint.result()
+        source = (
+            model_source(origin, own_fingerprint.result()) if request.model else adapter_source(origin, fingerprint)
+        )
+        index_file.unlink(missing_ok=True)  # if cut off here, no index stands beside another run's vector
     index = Index(
         domain=domain,
         base={"name": config.base_model, "fingerprint": fingerprint},
@@ -96,16 +124,16 @@ def make_difference(request: Request) -> None:
     )
     write_index(index_file, index)
     summary = statistics.summary(Difference(vector, index_file), checkpoint.parameters(), config.training.seed)
-    _report(request, summary, *statistics.histogram())
+    _report(request, domain, summary, *statistics.histogram())
 
 
-def _report(request: Request, summary: dict, counts, edges) -> None:
+def _report(request: Request, domain: str, summary: dict, counts, edges) -> None:
     """Write the summary and its picture, and say the main figures."""
     from dem import plots
     from dem.atomic import write_text
     from dem.common import log
 
-    domain, layout = request.domain, request.layout
+    layout = request.layout
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(layout.diff_summary(domain, ".json"), text + "\n")
     title = f"Difference of {domain}: norm {summary['l2_norm']:.4g}, {summary['count']:,} elements"

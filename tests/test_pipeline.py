@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -204,3 +205,22 @@ def test_a_state_of_other_settings_is_not_used(workplace):
     (state / "run.json").write_text("{}")
     assert workplace.train("web") == 0
     assert "beginning anew" in workplace.layout.train_log("web").read_text(encoding="utf-8")
+
+
+def test_all_domains_at_once_are_the_same_differences(tmp_path, tokenizer, capsys):
+    place = make_workplace(tmp_path, tokenizer)
+    for i, domain in enumerate(DOMAINS):
+        make_adapter(place.base, place.layout.adapter(domain), seed=i)
+        assert place.diff(domain) == 0
+    one_by_one = {
+        d: place.layout.diff_vector(d).read_bytes() + place.layout.diff_index(d).read_bytes() for d in DOMAINS
+    }
+    for domain in DOMAINS:
+        place.layout.diff_vector(domain).unlink()
+    assert place.diff("all") == 0
+    for domain, expected in one_by_one.items():
+        assert place.layout.diff_vector(domain).read_bytes() + place.layout.diff_index(domain).read_bytes() == expected
+    assert place.diff("all", "--model", str(place.base)) == 2
+    assert "--model is of one domain" in capsys.readouterr().err
+    shutil.rmtree(place.layout.adapter(DOMAINS[-1]))
+    assert place.diff("all") == 2 and DOMAINS[-1] in capsys.readouterr().err
