@@ -317,7 +317,7 @@ class Rows:
         if len(self._hashes) == self._unread:
             tiles = (self._hashes[row] for row in sorted(self._hashes))
             if parameter.fingerprint not in (None, _joined(tiles)):
-                raise self._difference.tampered(parameter)
+                self._difference.read(parameter.name)  # which says what is wrong
 
 
 class Difference:
@@ -393,12 +393,6 @@ class Difference:
             out.copy_(torch.frombuffer(data, dtype=dtype).view(out.shape))
         return xxhash.xxh3_128(data).digest()
 
-    def tampered(self, parameter: Parameter) -> RequestError:
-        """What to raise where a parameter's elements are not those that were written."""
-        return RequestError(
-            f"{self.path}: {parameter.name} is not what {self.index.domain}'s index describes; make both again"
-        )
-
     def _read_stored(self, parameter: Parameter) -> torch.Tensor:
         flat = torch.empty(parameter.stored)
         tile = parameter.stored
@@ -410,7 +404,9 @@ class Difference:
         if not is_finite(flat):
             raise RequestError(f"{self.path} holds NaN or Inf in {parameter.name}; make it again (dem/vector_diff.py)")
         if parameter.fingerprint not in (None, _joined(tiles)):
-            raise self.tampered(parameter)
+            raise RequestError(
+                f"{self.path}: {parameter.name} is not what {self.index.domain}'s index describes; make both again"
+            )
         return flat
 
     def sample(self, count: int, seed: int) -> np.ndarray:
