@@ -13,7 +13,9 @@ in memory at a time.
 import json
 import math
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,10 +51,14 @@ def make_differences(request: Request) -> None:
         require_writable(layout.diff_vector(domain).parent, layout.diff_summary(domain, ".json").parent)
     start_log(None)
     checkpoint = Checkpoint(base_folder(config.base_model))
-    with ThreadPoolExecutor(1) as beside:  # the base is read while the rest computes
-        fingerprint = beside.submit(checkpoint.fingerprint)
+    with ThreadPoolExecutor(1) as beside:  # where files are read while the rest computes
+
+        @cache
+        def fingerprinting() -> Future[str]:
+            return beside.submit(checkpoint.fingerprint)
+
         for domain, origin in origins.items():
-            make_difference(request, domain, origin, checkpoint, fingerprint, beside)
+            make_difference(request, domain, origin, checkpoint, fingerprinting, beside)
 
 
 def make_difference(
@@ -60,12 +66,12 @@ def make_difference(
     domain: str,
     origin: Path,
     checkpoint: "Checkpoint",
-    base_fingerprint: Future[str],
+    fingerprinting: Callable[[], Future[str]],
     beside: ThreadPoolExecutor,
 ) -> None:
     """Make one domain's difference: of the adapter or model in `origin` to the base, which is `checkpoint`.
 
-    `beside` is where files are read while the rest computes.
+    `fingerprinting` begins to compute the base's fingerprint, in `beside`, or tells where it was begun.
     """
     from dem.atomic import new_file, require_space
     from dem.common import log, progress_bar
@@ -74,6 +80,7 @@ def make_difference(
     from dem.full_model import model_deltas, model_source, open_model
     from dem.sources import adapter_deltas, adapter_source
 
+    base_fingerprint = fingerprinting()  # not before the imports, whose many small files would wait for the disk
     config = request.config
     vector, index_file = request.layout.diff_vector(domain), request.layout.diff_index(domain)
     if request.model:
