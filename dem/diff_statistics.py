@@ -142,9 +142,10 @@ class Statistics:
 
     def __init__(self, spreads: dict[str, Moments], factor: float):
         """Of the changes with these spreads, each multiplied by `factor`."""
-        self._near = {name: (s.mean * factor, s.std * factor) for name, s in spreads.items()}
+        # Python's own floats: against one of NumPy's, a whole tile would be turned to float64 to be compared.
+        self._near = {name: (float(s.mean * factor), float(s.std * factor)) for name, s in spreads.items()}
         whole = sum(spreads.values(), Moments())
-        self._near_whole = (whole.mean * factor, whole.std * factor)
+        self._near_whole = (float(whole.mean * factor), float(whole.std * factor))
         self._stride = HISTOGRAM_STRIDE if whole.count > HISTOGRAM_ALL else 1
         reach = HISTOGRAM_SIGMAS * self._near_whole[1] or 1.0
         self._span = (self._near_whole[0] - reach, self._near_whole[0] + reach)
