@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,6 +25,9 @@ from dem.errors import RequestError
 from dem.streams import BLOCK, NewFile, Scratch, Source, available_cores, in_order, one_thread_each
 
 FORMAT_VERSION = 1
+
+TILES_AT_ONCE = 8
+"""Tiles that a thread works on before it hands them over."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def write_vector(
     hashes: list[list[bytes]] = [[] for _ in deltas]
     with NewFile(path) as file, one_thread_each():
         file.write(_header(dtype, sum(p.stored for p in parameters)))
-        for tile in _tiles(deltas, storage, dtype, factor, describe):
+        for tile in chain.from_iterable(_tiles(deltas, storage, dtype, factor, describe)):
             name = deltas[tile.number].name
             if not tile.finite:
                 raise RequestError(
@@ -224,7 +228,7 @@ def _rounded_factors(delta: Delta, factor: float, dtype: str) -> tuple[torch.Ten
 
 @dataclass(frozen=True)
 class _Rows:
-    """Some rows of a change that are to become a tile."""
+    """Some rows of a change that are to become tiles."""
 
     number: int
     change: Delta
@@ -240,7 +244,7 @@ def _rows_of(deltas: list[Delta], storage: str, dtype: str, factor: float) -> It
         if storage == "lowrank" and delta.factors:
             factors = _rounded_factors(delta, factor, dtype)
             change = Delta.of_factors(delta.name, *(half.float() for half in factors), 1.0)
-        height, step = matrix_shape(delta.shape)[0], tile_rows(delta.shape)
+        height, step = matrix_shape(delta.shape)[0], tile_rows(delta.shape) * TILES_AT_ONCE
         for first in range(0, height, step):
             yield _Rows(number, change, first, min(first + step, height), factors if first == 0 else ())
 
@@ -251,26 +255,30 @@ def _tiles(
     dtype: str,
     factor: float,
     describe: Callable[[str, torch.Tensor, tuple[float, float]], Any],
-) -> Iterator[Tile]:
+) -> Iterator[list[Tile]]:
     """`factor` times each change as it is stored, tile by tile, computed ahead by a few threads."""
 
-    def make(rows: _Rows, slot: tuple[torch.Tensor, torch.Tensor]) -> Tile:
-        width = matrix_shape(rows.change.shape)[1]
-        size = (rows.last - rows.first) * width
-        values, half = slot[0][:size], slot[1][:size]
-        rows.change.rows(rows.first, rows.last, values.view(-1, width))
-        stored = rows.factors
-        if storage == "dense" or rows.change.factors is None:
-            if factor != 1:
-                values.mul_(factor)
-            stored = (values,) if dtype == "float32" else (half.copy_(values),)
-            values.copy_(stored[0])
-        extremes = (float(values.numpy().min()), float(values.numpy().max()))
-        described = describe(rows.change.name, values, extremes)
-        return Tile(rows.number, stored, _hash(stored), all(map(math.isfinite, extremes)), described)
+    def make(rows: _Rows, slot: tuple[torch.Tensor, torch.Tensor]) -> list[Tile]:
+        step, used, tiles = tile_rows(rows.change.shape), 0, []
+        for first in range(rows.first, rows.last, step):
+            shape = min(step, rows.last - first), matrix_shape(rows.change.shape)[1]
+            size = math.prod(shape)
+            values, half = (memory[used : used + size] for memory in slot)
+            rows.change.rows(first, first + shape[0], values.view(shape))
+            stored = rows.factors if first == rows.first else ()
+            if storage == "dense" or rows.change.factors is None:
+                if factor != 1:
+                    values.mul_(factor)
+                stored = (values,) if dtype == "float32" else (half.copy_(values),)
+                values.copy_(stored[0])
+                used += size  # the next tile must not overwrite it
+            extremes = (float(values.numpy().min()), float(values.numpy().max()))
+            described = describe(rows.change.name, values, extremes)
+            tiles.append(Tile(rows.number, stored, _hash(stored), all(map(math.isfinite, extremes)), described))
+        return tiles
 
     workers = available_cores()
-    largest = max(tile_rows(delta.shape) * matrix_shape(delta.shape)[1] for delta in deltas)
+    largest = max(tile_rows(delta.shape) * matrix_shape(delta.shape)[1] for delta in deltas) * TILES_AT_ONCE
     slots = [(torch.empty(largest), torch.empty(largest, dtype=torch.float16)) for _ in range(workers + 2)]
     return in_order(make, _rows_of(deltas, storage, dtype, factor), slots, workers)
 
