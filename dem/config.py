@@ -411,14 +411,26 @@ def _explain(parser: ArgumentParser, argv: list[str] | None, error: Exception) -
             parser.parse_path(path, defaults=False, with_meta=False)
         except (ArgumentError, OSError, UnicodeDecodeError) as in_file:
             if "required" not in str(in_file):  # a required value may stand on the command line instead
-                return f"{path}: {_without_judge(str(in_file))}"
-    return _without_judge(str(error))
+                return f"{path}: {_in_short(str(in_file))}"
+    return _in_short(str(error))
+
+
+def _in_short(mistake: str) -> str:
+    """The mistake; of one in evaluation.harness only where it is and why, of one in evaluation.judge not the value."""
+    if "evaluation.judge" in mistake:
+        return _without_judge(mistake)
+    if 'Parser key "evaluation.harness"' not in mistake:
+        return mistake
+    where = ".".join(re.findall(r'Parser key "([^"]+)"', mistake))
+    reasons = re.findall(
+        r"Option '[^']*' is not accepted|arguments are required: .*|Not of type.*|Expected a(?! <class 'NoneType'>).*",
+        mistake,
+    )
+    return f"{where}: {reasons[0] if reasons else 'a value is wrong'}"
 
 
 def _without_judge(mistake: str) -> str:
-    """The mistake; of one in evaluation.judge not the value, which may hold a key that does not belong there."""
-    if "evaluation.judge" not in mistake:
-        return mistake
+    """A mistake in evaluation.judge without the value, which may hold a key that does not belong there."""
     reasons = re.findall(r"Option '\w+' is not accepted|arguments are required: [\w, ]+", mistake)
     return (
         f"evaluation.judge: {'; '.join(reasons) or 'a value is wrong'} (it takes base_url, model and, if need be, "
