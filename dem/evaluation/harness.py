@@ -133,7 +133,7 @@ def _own_task(manager: "TaskManager", name: str, limit: int | None) -> Work:
             raise RequestError(f"evaluation.harness.tasks: {name} runs code of a model's or is not of text alone")
         if task.get_config("num_fewshot") is None:
             task.set_config("num_fewshot", 0)
-    share = limit and math.ceil(limit / len(loaded["tasks"]))
+    share = limit and max(limit // len(loaded["tasks"]), 1)
     return Work(name, loaded["tasks"], loaded.get("groups", {}), share)
 
 
