@@ -117,7 +117,8 @@ def test_a_file_gives_what_the_harness_s_own_task_gives_on_the_same_rows(
     settings = {"few_shot": few_shot, "style": style}
     if few_shot:
         settings["few_shot_file"] = write(tmp_path / "dev.jsonl", dev)
-    ours = run_harness(model, tokenizer, prepared(write(tmp_path / "q.jsonl", rows), **settings))["mine"]
+    harness = prepared(write(tmp_path / "q.jsonl", rows), **settings)
+    ours = run_harness(model, tokenizer, harness)["mine"]
 
     for number, subject in enumerate(("국어", "역사")):
         of_subject = [[row for row in some if row["subject"] == subject] for some in (rows, dev)]
@@ -125,7 +126,13 @@ def test_a_file_gives_what_the_harness_s_own_task_gives_on_the_same_rows(
         files = {split: write(tmp_path / f"{number}{split}.jsonl", some) for split, some in splits}
         yaml_task(own_tasks, f"task{number}", files, style, few_shot)
     plain = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1)
-    theirs = evaluate(plain, harness_module._task_manager().load(["task0", "task1"]))
+    loaded = harness_module._task_manager().load(["task0", "task1"])
+    theirs = evaluate(plain, loaded)
+
+    for mine, other in zip(harness.work[0].tasks.values(), loaded["tasks"].values(), strict=True):
+        assert [instance.args for instance in mine.instances] == [instance.args for instance in other.instances]
+        likelihoods = [[instance.resps[0][0] for instance in task.instances] for task in (mine, other)]
+        assert likelihoods[0] == pytest.approx(likelihoods[1], rel=1e-4)
 
     assert ours["few_shot"] == few_shot and ours["rows"] == len(rows)
     names = ["acc"] if style == "letters" else ["acc", "acc_norm", "acc_bytes"]

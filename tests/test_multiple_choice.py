@@ -1,4 +1,5 @@
 import json
+import random
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -132,7 +133,8 @@ def test_a_subset_has_of_each_subject_its_share(limit):
 
 def test_a_subset_is_the_same_whatever_the_order_of_the_rows():
     questions = exam(law=60, art=30)
-    assert set(subset(questions, 12)) == set(subset(questions[::-1], 12))
+    shuffled = random.Random(0).sample(questions, len(questions))
+    assert set(subset(questions, 12)) == set(subset(shuffled, 12))
     assert subset(questions, None) == subset(questions, 90) == questions
 
 
