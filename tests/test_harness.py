@@ -286,6 +286,32 @@ def test_own_tasks_and_groups_by_name(tmp_path, own_tasks, model, tokenizer):
 
 
 @needs_harness
+def test_own_tasks_that_generate_or_score_whole_texts(tmp_path, own_tasks, model, tokenizer):
+    rows = make_rows(5)
+    for row in rows:
+        ids = tokenizer(row["question"], return_tensors="pt")["input_ids"]
+        new = model.generate(ids, do_sample=False, max_new_tokens=3, pad_token_id=0)[0, ids.shape[1] :]
+        row["continued"] = tokenizer.decode(new, skip_special_tokens=True)
+    shared = {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": write(tmp_path / "q.jsonl", rows)}}}
+    generate = {"task": "generate", "test_split": "test", "output_type": "generate_until", **shared}
+    generate |= {"doc_to_text": "question", "doc_to_target": "continued", "metric_list": [{"metric": "exact_match"}]}
+    generate |= {"generation_kwargs": {"until": [], "max_gen_toks": 3}}
+    whole = {"task": "texts", "test_split": "test", "output_type": "loglikelihood_rolling", **shared}
+    whole |= {"doc_to_text": "", "doc_to_target": "question", "metric_list": [{"metric": "bits_per_byte"}]}
+    group = {"group": "both", "task": ["texts", "generate"]}
+    for task in (generate, whole, group):
+        (own_tasks / f"{len(list(own_tasks.iterdir()))}.yaml").write_text(yaml.safe_dump(task))
+    found = run_harness(model, tokenizer, prepare_harness(HarnessConfig(tasks=["both"])))["both"]
+    assert found["rows"] == 10 and found["metrics"] == {}
+    assert found["subjects"]["generate"]["exact_match"]["value"] == 1
+    begin = tokenizer.bos_token or tokenizer.eos_token
+    nats = sum(log_likelihood(model, tokenizer, begin, row["question"]) for row in rows)
+    size = sum(len(row["question"].encode()) for row in rows)
+    expected = {"value": pytest.approx(-nats / size / math.log(2), rel=1e-5), "stderr": None}
+    assert found["subjects"]["texts"] == {"bits_per_byte": expected, "rows": 5}
+
+
+@needs_harness
 def test_every_model_sees_the_same_drawn_examples(tmp_path, own_tasks, model, tokenizer):
     files = {"test": write(tmp_path / "t.jsonl", make_rows(30)), "dev": write(tmp_path / "d.jsonl", make_rows(30, 1))}
     yaml_task(own_tasks, "drawn", files, "letters", 2)

@@ -6,6 +6,7 @@ The harness is an extra (`pip install -e ".[harness]"`); only what runs it impor
 import importlib.util
 import io
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 FEW_SHOT_SEED = 1234
 """Seed of the examples that the harness's own tasks draw; its command line's default."""
+
+BOOTSTRAP_RESAMPLES = 1000
+"""For the standard error of what is no mean, such as F1. The harness's own 100,000 take minutes a metric."""
 
 
 @dataclass
@@ -127,7 +131,10 @@ def _own_task(manager: "TaskManager", name: str, limit: int | None) -> Work:
     try:
         loaded = manager.load([name])
     except Exception as error:  # each task's data comes through code of its own
-        raise RequestError(f"evaluation.harness.tasks: {name} cannot be loaded: {_first_line(error)}") from None
+        raise RequestError(
+            f"evaluation.harness.tasks: {name} cannot be loaded: {_first_line(error)} "
+            "(most have their data on the Hugging Face hub; questions in a local file go into multiple_choice)"
+        ) from None
     for task in loaded["tasks"].values():
         if getattr(task, "UNSAFE_CODE", False) or getattr(task, "MULTIMODAL", False):
             raise RequestError(f"evaluation.harness.tasks: {name} runs code of a model's or is not of text alone")
@@ -161,12 +168,15 @@ def _run(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, work: Work)
 
     from dem.evaluation.harness_model import LoadedModel
 
+    os.environ.setdefault("DISABLE_MULTIPROC", "1")  # lest the bootstrap fork a process that holds a model
     for task in work.tasks.values():
         task.set_fewshot_seed(FEW_SHOT_SEED)  # each time, so that all models see the same examples
     with progress_bar(0, f"harness: {work.name}", " requests") as bar, _without_chatter():
         wrapped = LoadedModel(model, tokenizer, bar)
         loaded = {"tasks": work.tasks, "groups": work.groups}
-        found = evaluate(wrapped, loaded, limit=work.limit, log_samples=work.pooled)
+        found = evaluate(
+            wrapped, loaded, limit=work.limit, log_samples=work.pooled, bootstrap_iters=BOOTSTRAP_RESAMPLES
+        )
     if wrapped.shortened:
         log.info(
             f"harness: {work.name}: {wrapped.shortened} requests are longer than {wrapped.max_length} tokens; "

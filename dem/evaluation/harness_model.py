@@ -54,11 +54,13 @@ class LoadedModel(HFLM):
         self.bar.total = (self.bar.total or 0) + len(requests)
         self.shortened += sum(len(context) + len(more) > self.max_length + 1 for _, context, more in requests)
         results: dict[int, tuple[float, bool]] = {}
+        of_generation = self.batch_size_per_gpu
         for numbers, rows in self._batches(requests):
             self.batch_size_per_gpu = rows
             some = [requests[number] for number in numbers]
             results.update(zip(numbers, super()._loglikelihood_tokens(some, disable_tqdm=True), strict=True))
             self.bar.update(len(some))
+        self.batch_size_per_gpu = of_generation
         return [results[number] for number in range(len(requests))]
 
     def _batches(self, requests: list[TokenRequest]) -> Iterator[tuple[list[int], int]]:
