@@ -75,7 +75,9 @@ def prepare_harness(config: HarnessConfig) -> Harness:
         return Harness(config.models, note=note)
     with _without_chatter():
         work = [_multiple_choice(each, subjects) for each, subjects in questions]
-        work += [_own_task(_task_manager(), name, config.limit) for name in config.tasks]
+    if config.tasks:
+        log.info(f"harness: loading {', '.join(config.tasks)}")
+        work += _own_tasks(config)
     return Harness(config.models, work)
 
 
@@ -116,18 +118,25 @@ def _task_manager() -> "TaskManager":
     return TaskManager()
 
 
+def _own_tasks(config: HarnessConfig) -> list[Work]:
+    manager = _task_manager()
+    for name in config.tasks:  # all of them, before the data of the first are fetched
+        if name not in manager.all_tasks:
+            like = get_close_matches(name, manager.all_tasks, 3)
+            raise RequestError(
+                f"evaluation.harness.tasks: lm-evaluation-harness has no task {name!r}"
+                + (f"; it has {', '.join(like)}" if like else "")
+            )
+    with _without_chatter():
+        return [_own_task(manager, name, config.limit) for name in config.tasks]
+
+
 def _own_task(manager: "TaskManager", name: str, limit: int | None) -> Work:
     """A task, group or tag of the harness, with its data.
 
     Raises:
-        RequestError: it is unknown, cannot be loaded, or is of a kind that is not run here.
+        RequestError: it cannot be loaded, or is of a kind that is not run here.
     """
-    if name not in manager.all_tasks:
-        like = get_close_matches(name, manager.all_tasks, 3)
-        raise RequestError(
-            f"evaluation.harness.tasks: lm-evaluation-harness has no task {name!r}"
-            + (f"; it has {', '.join(like)}" if like else "")
-        )
     try:
         loaded = manager.load([name])
     except Exception as error:  # each task's data comes through code of its own
