@@ -200,6 +200,40 @@ class JudgeConfig:
 
 
 @dataclass
+class MultipleChoiceConfig:
+    """Multiple-choice questions in a local file (see dem/evaluation/multiple_choice.py)."""
+
+    name: str
+    """What the results call it."""
+    file: FilePath
+    """Parquet or JSON lines with question, choices, answer (number from 0, letter or text) and perhaps subject."""
+    few_shot: NonNegativeInt = 0
+    """Questions of the same subject that each prompt shows with their answers; they are not scored."""
+    few_shot_file: FilePath | None = None
+    """Where those come from, like file; without one, they are the first of each subject in file."""
+    style: Literal["letters", "cloze"] = "letters"
+    """letters lists the choices and scores their letters (MMLU); cloze lists none and scores the choices' words."""
+
+
+def _base_and_merged() -> list[str]:
+    return ["base", "merged"]
+
+
+@dataclass
+class HarnessConfig:
+    """Tasks for lm-evaluation-harness; needs pip install -e ".[harness]"."""
+
+    tasks: list[str] = field(default_factory=list)
+    """Names of the harness's own tasks and groups, such as kobest; they fetch their data from the Hugging Face hub."""
+    multiple_choice: list[MultipleChoiceConfig] = field(default_factory=list)
+    """Questions in local files, which need no network."""
+    models: list[str] = field(default_factory=_base_and_merged)
+    """Which models are measured: base, merged, and domains by name."""
+    limit: PositiveInt | None = None
+    """Questions of each task at most, spread over its subjects; without it, all."""
+
+
+@dataclass
 class EvaluationConfig:
     """Stage 3: the comparison of base, domain models and merged model."""
 
@@ -211,6 +245,8 @@ class EvaluationConfig:
     """Longest answer to a prompt, in tokens."""
     judge: JudgeConfig | None = None
     """A model that rates the answers; without one, people do (results/rating_sheet.html)."""
+    harness: HarnessConfig | None = None
+    """Multiple choice and other tasks through lm-evaluation-harness; without it, none."""
 
 
 @dataclass
@@ -355,6 +391,8 @@ def _plain(value: Any) -> Any:
     """
     if is_dataclass(value):
         return type(value)(**{f.name: _plain(getattr(value, f.name)) for f in fields(value)})
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)
@@ -376,14 +414,26 @@ def _explain(parser: ArgumentParser, argv: list[str] | None, error: Exception) -
             parser.parse_path(path, defaults=False, with_meta=False)
         except (ArgumentError, OSError, UnicodeDecodeError) as in_file:
             if "required" not in str(in_file):  # a required value may stand on the command line instead
-                return f"{path}: {_without_judge(str(in_file))}"
-    return _without_judge(str(error))
+                return f"{path}: {_in_short(str(in_file))}"
+    return _in_short(str(error))
+
+
+def _in_short(mistake: str) -> str:
+    """The mistake; of one in evaluation.harness only where it is and why, of one in evaluation.judge not the value."""
+    if "evaluation.judge" in mistake:
+        return _without_judge(mistake)
+    if 'Parser key "evaluation.harness"' not in mistake:
+        return mistake
+    where = ".".join(re.findall(r'Parser key "([^"]+)"', mistake))
+    reasons = re.findall(
+        r"Option '[^']*' is not accepted|arguments are required: .*|Not of type.*|Expected a(?! <class 'NoneType'>).*",
+        mistake,
+    )
+    return f"{where}: {reasons[0] if reasons else 'a value is wrong'}"
 
 
 def _without_judge(mistake: str) -> str:
-    """The mistake; of one in evaluation.judge not the value, which may hold a key that does not belong there."""
-    if "evaluation.judge" not in mistake:
-        return mistake
+    """A mistake in evaluation.judge without the value, which may hold a key that does not belong there."""
     reasons = re.findall(r"Option '\w+' is not accepted|arguments are required: [\w, ]+", mistake)
     return (
         f"evaluation.judge: {'; '.join(reasons) or 'a value is wrong'} (it takes base_url, model and, if need be, "
@@ -418,6 +468,8 @@ def _check(config: Config, domain: str | None) -> None:
         mistakes.append("lora.target_modules is empty: name modules or say auto")
     if config.evaluation.judge:
         mistakes += _judge_mistakes(config.evaluation.judge)
+    if config.evaluation.harness:
+        mistakes += _harness_mistakes(config)
     if mistakes:
         raise RequestError("; ".join(mistakes))
 
@@ -491,3 +543,25 @@ def _judge_mistakes(judge: JudgeConfig) -> list[str]:
     if not judge.model.strip():
         mistakes.append("evaluation.judge.model is empty")
     return mistakes + ([] if math.isfinite(judge.timeout) else ["evaluation.judge.timeout is not a finite number"])
+
+
+def _harness_mistakes(config: Config) -> list[str]:
+    harness = config.evaluation.harness
+    key = "evaluation.harness"
+    if empty := [name for name in ("tasks", "multiple_choice", "models") if getattr(harness, name) is None]:
+        return [f"{key}.{name} is empty: fill it or leave it out" for name in empty]
+    names = [*harness.tasks, *(each.name for each in harness.multiple_choice)]
+    weights = config.merge.weights or {}
+    models = ["base", *(domain for domain in config.domains if domain in weights), "merged"]
+    mistakes = []
+    if not names:
+        mistakes.append(f"{key} has nothing to do: fill its tasks or multiple_choice")
+    if any(not name.strip() for name in names):
+        mistakes.append(f"{key}: a task has no name")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        mistakes.append(f"{key} has two tasks of the name {twice[0]}")
+    if not harness.models:
+        mistakes.append(f"{key}.models is empty: name at least one model")
+    if unknown := [name for name in harness.models if name not in models]:
+        mistakes.append(f"{key}.models names {', '.join(unknown)}; there will be {', '.join(models)}")
+    return mistakes

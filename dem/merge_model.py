@@ -13,12 +13,16 @@ export into the report.
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from dem.config import Request, parse_request
 from dem.errors import RequestError, run_script
+
+if TYPE_CHECKING:
+    from dem.evaluation.harness import Harness
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -105,10 +109,11 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
 
 
 def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tuple:
-    """The adapters, fine-tuned models, test documents and prompts, read and checked before any work."""
+    """The adapters, fine-tuned models, test documents, prompts and harness, read and checked before any work."""
     from dem.checkpoints import Checkpoint
     from dem.common import log
     from dem.corpus import Corpus
+    from dem.evaluation.harness import prepare_harness
     from dem.evaluation.prompts import read_prompts
     from dem.evaluation.rate import api_key
     from dem.evaluation.ratings import read_ratings
@@ -130,11 +135,20 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
     log.info(f"evaluation: finding the test documents of {', '.join(files)}")
     corpora = {domain: Corpus(paths, config.data) for domain, paths in files.items()}
     there = {domain: folder for domain, folder in models.items() if folder}
-    return adapters, there, corpora, prompts
+    harness = prepare_harness(config.evaluation.harness) if config.evaluation.harness else None
+    if harness and harness.note:
+        log.info(f"evaluation: WARNING: evaluation.harness is left out: {harness.note}")
+    return adapters, there, corpora, prompts, harness
 
 
 def evaluate(
-    request: Request, base: Path, adapters: dict[str, Path], models: dict[str, Path], corpora: dict, prompts: list
+    request: Request,
+    base: Path,
+    adapters: dict[str, Path],
+    models: dict[str, Path],
+    corpora: dict,
+    prompts: list,
+    harness: "Harness | None",
 ) -> None:
     """Compare base, domain models and merged model on the test splits and the prompts; write results/."""
     from dem.atomic import write_text
@@ -166,6 +180,7 @@ def evaluate(
         max_length=config.data.max_length,
         max_new_tokens=max_new_tokens,
         hub_kernels=config.hub_kernels,
+        harness=harness,
     )
     write_text(layout.metric_summary, metric_table(results))
     answers = Answers(prompts, results, max_new_tokens, provenance_hash(layout.merge_record))

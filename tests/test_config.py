@@ -190,6 +190,46 @@ def test_ratings_and_judge(tmp_path):
     assert parse(tmp_path, text, "--evaluation.judge", "null", stage=3).config.evaluation.judge is None
 
 
+HARNESS = "base_model: x\nevaluation: {harness: {multiple_choice: [{name: a, file: q.jsonl}]}}"
+
+
+def test_harness_files_stand_beside_the_config_and_one_switch_limits_them(tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    text = HARNESS.replace("q.jsonl", "q.jsonl, few_shot: 2, few_shot_file: ../dev.parquet")
+    config = parse(tmp_path / "configs", text, "--evaluation.harness.limit", "100", stage=3).config
+    harness = config.evaluation.harness
+    assert harness.multiple_choice[0].file == str(tmp_path / "configs" / "q.jsonl")
+    assert harness.multiple_choice[0].few_shot_file == str(tmp_path / "dev.parquet")
+    assert harness.limit == 100 and harness.models == ["base", "merged"] and not harness.tasks
+    values = [harness.limit, *harness.models, *vars(harness.multiple_choice[0]).values()]
+    assert {type(value) for value in values} == {int, str}
+    assert json.loads(json.dumps(config.as_dict()))["evaluation"]["harness"]["limit"] == 100
+    assert parse(tmp_path, "base_model: x", stage=3).config.evaluation.harness is None
+
+
+@pytest.mark.parametrize(
+    ("harness", "words"),
+    [
+        ("{tasks: []}", "harness has nothing to do"),
+        ("{limit: 5}", "harness has nothing to do"),
+        ("{tasks: }", "harness.tasks is empty"),
+        ("{tasks: [' ']}", "a task has no name"),
+        ("{tasks: [a], multiple_choice: [{name: a, file: q}]}", "two tasks of the name a"),
+        ("{tasks: [a], models: []}", "harness.models is empty"),
+        ("{tasks: [a], models: [base, nobody]}", "names nobody; there will be base, main_data, .*, merged"),
+        ("{tasks: [a], limit: 0}", "c.yaml: evaluation.harness.limit: Not of type PositiveInt"),
+        ("{task: [a]}", "c.yaml: evaluation.harness: Option 'task' is not accepted$"),
+        ("{multiple_choice: [{name: a}]}", r"evaluation.harness.multiple_choice: arguments are required: file$"),
+        ("{multiple_choice: [{name: a, file: q, style: z}]}", "c.yaml: .*multiple_choice.style: .*cloze.* value: z$"),
+    ],
+)
+def test_mistakes_in_the_harness_are_named_in_one_line(tmp_path, harness, words):
+    with pytest.raises(RequestError, match=words) as mistake:
+        parse(tmp_path, f"base_model: x\nevaluation: {{harness: {harness}}}", stage=3)
+    assert "\n" not in str(mistake.value)
+
+
 def test_no_arguments_at_all():
     with pytest.raises(RequestError, match="required"):
         parse_request("test", [], stage=1)

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dem import mamba
 from dem.common import load_model, log, progress_bar, read_json
 from dem.errors import RequestError
+from dem.evaluation.harness import Harness, run_harness
 from dem.evaluation.perplexity import score, windows
 from dem.evaluation.prompts import Prompt, answer
 from dem.evaluation.report import ModelResult
@@ -29,6 +30,7 @@ def compare(
     max_length: int,
     max_new_tokens: int,
     hub_kernels: bool,
+    harness: Harness | None = None,
 ) -> list[ModelResult]:
     """Measure every model: the base is loaded once and each adapter put on it, the others are those on disk.
 
@@ -37,6 +39,7 @@ def compare(
         models: folder of the fully fine-tuned model of each of the other domains, by domain.
         test_ids: token ids of each test document, by domain.
         max_length: length of a perplexity window, in tokens.
+        harness: the tasks of lm-evaluation-harness and the models to do them with.
     """
     tokens = sum(len(w) - 1 for documents in test_ids.values() for ids in documents for w in windows(ids, max_length))
     count = len(adapters) + len(models) + 2
@@ -52,6 +55,8 @@ def compare(
                 bar.update(max_new_tokens)
             pairs = [(a, p.reference) for a, p in zip(result.answers, prompts, strict=True) if p.reference]
             result.text_metrics = score_texts([a for a, _ in pairs], [r for _, r in pairs])
+            if harness and name in harness.models:
+                result.harness = run_harness(model, tokenizer, harness)
             results.append(result)
             log.info(f"evaluation: {name} done")
             del model  # or it would be in memory beside the next

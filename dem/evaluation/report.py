@@ -20,6 +20,8 @@ class ModelResult:
     scores: dict[str, Score] = field(default_factory=dict)
     answers: list[str] = field(default_factory=list)
     text_metrics: dict[str, Any] = field(default_factory=dict)
+    harness: dict[str, Any] = field(default_factory=dict)
+    """By task (see dem/evaluation/harness.py); empty where none was asked for or none can run."""
 
 
 def metric_table(results: list[ModelResult]) -> str:
