@@ -57,14 +57,14 @@ def _chunked_forward(plain_forward):
         if labels is None:
             return plain_forward(input_ids=input_ids, **kwargs)
         hidden = self.base_model(input_ids=input_ids, **{**kwargs, "use_cache": False})[0]
-        total, count = summed_loss(hidden[:, :-1], labels[:, 1:], self.get_output_embeddings(), _logit_factor(self))
+        total, count = summed_loss(hidden[:, :-1], labels[:, 1:], self.get_output_embeddings(), logit_factor(self))
         # Trainer counts the tokens of the whole effective batch, of which this may be a part.
         return CausalLMOutputWithPast(loss=total / (count if num_items_in_batch is None else num_items_in_batch))
 
     return forward
 
 
-def _logit_factor(model: PreTrainedModel) -> float:
+def logit_factor(model: PreTrainedModel) -> float:
     """What a Falcon-H1 and a Granite multiply their logits by."""
     return getattr(model.config, "lm_head_multiplier", 1.0) / getattr(model.config, "logits_scaling", 1.0)
 

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 from transformers import PreTrainedTokenizerBase
 
 from dem.config import DataConfig
@@ -140,6 +141,12 @@ def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[np.ndar
     return [np.array(next(short), np.int32) if len(text) <= PIECE else _encode_long(text, tokenizer) for text in texts]
 
 
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A hash (128 bits, hexadecimal) of how the tokenizer cuts text and which token ends it."""
+    cuts = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else sorted(tokenizer.get_vocab().items())
+    return xxhash.xxh3_128(repr((cuts, tokenizer.eos_token_id)).encode()).hexdigest()
+
+
 def _ids(texts: list[str], tokenizer: PreTrainedTokenizerBase, **options: bool) -> list[list[int]]:
     if not texts:
         return []
@@ -187,7 +194,7 @@ def _end_of_piece(text: str, start: int, tokenizer: PreTrainedTokenizerBase) -> 
     return len(text)
 
 
-def _handfuls(documents: Iterator[str]) -> Iterator[list[str]]:
+def handfuls(documents: Iterator[str]) -> Iterator[list[str]]:
     """The documents in lists to be tokenized together."""
     texts: list[str] = []
     size = 0
@@ -201,11 +208,6 @@ def _handfuls(documents: Iterator[str]) -> Iterator[list[str]]:
         yield texts
 
 
-def encode_all(documents: Iterator[str], tokenizer: PreTrainedTokenizerBase) -> list[np.ndarray]:
-    """Token ids of each document, as compact int32 arrays."""
-    return [ids for texts in _handfuls(documents) for ids in encode(texts, tokenizer)]
-
-
 def blocks(
     documents: Iterator[str], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Iterator[dict[str, list[int]]]:
@@ -217,7 +219,7 @@ def blocks(
     eos = np.array([tokenizer.eos_token_id], np.int32)
     waiting = eos[:0]
     complete = 0
-    for texts in _handfuls(documents):
+    for texts in handfuls(documents):
         for ids in encode(texts, tokenizer):
             waiting = np.concatenate([waiting, ids, eos[:0] if ids.size and ids[-1] == eos[0] else eos])
             full = len(waiting) // max_length

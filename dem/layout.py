@@ -135,6 +135,15 @@ class Layout:
         return self.results / "metric_summary.csv"
 
     @property
+    def metrics(self) -> Path:
+        """Everything that was measured, with counts, intervals, settings and versions."""
+        return self.results / "metrics.json"
+
+    def evaluated(self, model: str) -> Path:
+        """What was measured of one model, for a later run to take up."""
+        return self.results / "evaluated" / f"{model}.json"
+
+    @property
     def answers(self) -> Path:
         """The answers of the last evaluation, from which the report can be written anew."""
         return self.results / "answers.json"

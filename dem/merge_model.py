@@ -6,8 +6,9 @@
 
 Reads diff_vectors/ and the base model; writes merged_model/, a complete model. The comparison also reads
 parquet_ready/, checkpoints/ and the prompts, and writes results/eval_prompt_comparison.md,
-results/metric_summary.csv, and results/rating_sheet.html, on which people rate the answers; --ratings puts what they
-export into the report.
+results/metric_summary.csv, results/metrics.json, and results/rating_sheet.html, on which people rate the answers;
+--ratings puts what they export into the report. What was measured of a model is kept in results/evaluated/, and
+measured again only when model, text, prompts or settings have changed.
 """
 
 import sys
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         merge(request, domains, base)
         return
     require_replaceable(layout.merged_model)
-    require_writable(layout.results, layout.merge_log.parent)
+    require_writable(layout.results, layout.evaluated("base").parent, layout.merge_log.parent)
     start_log(layout.merge_log)
     evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
     merge(request, domains, base)
@@ -153,44 +154,46 @@ def evaluate(
     """Compare base, domain models and merged model on the test splits and the prompts; write results/."""
     from dem.atomic import write_text
     from dem.common import load_tokenizer, log, peak_memory_gib
-    from dem.corpus import encode_all
     from dem.evaluation.answers import Answers, provenance_hash
-    from dem.evaluation.comparison import compare
+    from dem.evaluation.comparison import Questions, compare
+    from dem.evaluation.documents import encode_documents
+    from dem.evaluation.intervals import CONFIDENCE
+    from dem.evaluation.metrics import make_metrics
     from dem.evaluation.rate import ask_judge, publish
-    from dem.evaluation.report import metric_table, perplexity_lines
+    from dem.evaluation.subjects import fingerprints_of, subjects_of
+    from dem.evaluation.tables import metric_table, perplexity_lines, without_interval
 
     config, layout = request.config, request.layout
     began = time.monotonic()
     tokenizer = load_tokenizer(base)
-    test_ids = {domain: encode_all(corpus.documents("test"), tokenizer) for domain, corpus in corpora.items()}
-    if untested := [domain for domain, documents in test_ids.items() if not documents]:
+    documents = {d: encode_documents(corpus.documents("test"), tokenizer) for d, corpus in corpora.items()}
+    if untested := [domain for domain, some in documents.items() if not some]:
         log.info(
             f"perplexity on {', '.join(untested)} is not measured: no test document; "
             "raise data.test_fraction and train again"
         )
-    max_new_tokens = config.evaluation.max_new_tokens
-    results = compare(
-        base,
-        adapters,
-        models,
-        layout.merged_model,
-        tokenizer,
-        test_ids,
-        prompts,
-        max_length=config.data.max_length,
-        max_new_tokens=max_new_tokens,
-        hub_kernels=config.hub_kernels,
-        harness=harness,
+    data, evaluation = config.data, config.evaluation
+    questions = Questions(documents, prompts, tokenizer, data.max_length, evaluation.max_new_tokens, harness)
+    log.info(
+        f"prompts: {questions.pairs()} of {len(prompts)} have a reference, on which BLEU, chrF and ROUGE are taken"
     )
-    write_text(layout.metric_summary, metric_table(results))
-    answers = Answers(prompts, results, max_new_tokens, provenance_hash(layout.merge_record))
+    subjects = subjects_of(layout, base, adapters, models)
+    results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated)
+    fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
+    metrics = make_metrics(results, questions.settings(), fingerprints, harness.note if harness else None)
+    metrics.write(layout.metrics)
+    write_text(layout.metric_summary, metric_table(metrics))
+    answers = Answers(prompts, results, config.evaluation.max_new_tokens, provenance_hash(layout.merge_record))
     publish(answers, layout)
-    log.info("perplexity on the test splits (change against the base):")
-    for line in perplexity_lines(results):
+    log.info(f"perplexity on the test splits (change against the base, {CONFIDENCE:.0%} interval):")
+    for line in perplexity_lines(metrics):
         log.info(line)
+    if lone := without_interval(metrics):
+        log.info(f"no interval for {', '.join(lone)}: one test document does not say how sure a change is")
     log.info(
         f"evaluation: done in {time.monotonic() - began:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
-        f"see {layout.prompt_comparison} and {layout.metric_summary}; {layout.rating_sheet} is to rate the answers on"
+        f"see {layout.prompt_comparison}, {layout.metric_summary} and {layout.metrics}; "
+        f"{layout.rating_sheet} is to rate the answers on"
     )
     if config.evaluation.judge:
         ask_judge(config.evaluation.judge, answers, layout)

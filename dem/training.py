@@ -34,7 +34,7 @@ from dem.chunked_loss import choose_loss_at_first_batch, use_chunked_loss
 from dem.common import log, progress_wanted, read_json, reuse_freed_memory
 from dem.config import Config
 from dem.convergence import ConvergenceLog, ProgressBar
-from dem.corpus import Corpus, Split, blocks
+from dem.corpus import Corpus, Split, blocks, tokenizer_fingerprint
 from dem.errors import RequestError, SharedError, WorkError
 from dem.layout import RUN_RECORD
 from dem.shared_trainer import Rehearsal, SharedTrainer, TooLittleMemory
@@ -81,12 +81,6 @@ def block_dataset(
         raise RequestError(
             f"token blocks cannot be kept in {where} ({error.__cause__ or error}): set HF_HOME to a writable folder"
         ) from None
-
-
-def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """A hash (128 bits, hexadecimal) of how the tokenizer cuts text and which token ends it."""
-    cuts = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else sorted(tokenizer.get_vocab().items())
-    return xxhash.xxh3_128(repr((cuts, tokenizer.eos_token_id)).encode()).hexdigest()
 
 
 def require_equal_shares(batch_size: int) -> None:

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from dem import corpus as corpus_module
 from dem.config import DataConfig
-from dem.corpus import Corpus, blocks, encode, encode_all, split_of
+from dem.corpus import Corpus, blocks, encode, handfuls, split_of
 from dem.errors import RequestError
 from dem.sample_text import generate
 
@@ -150,7 +150,8 @@ def test_a_long_text_in_pieces_has_the_ids_of_the_whole(any_tokenizer, texts, mo
     monkeypatch.setattr(corpus_module, "PIECE", 1500)
     monkeypatch.setattr(corpus_module, "CONTEXT", 150)
     lengths = watch(any_tokenizer, monkeypatch)
-    assert [ids.tolist() for ids in encode_all(iter([texts[0], long, texts[0]]), any_tokenizer)] == expected
+    handed = handfuls(iter([texts[0], long, texts[0]]))
+    assert [ids.tolist() for some in handed for ids in encode(some, any_tokenizer)] == expected
     assert len(long) > 10_000 and max(lengths) <= 1500 + 150
 
 

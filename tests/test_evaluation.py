@@ -1,57 +1,23 @@
 import html
+import importlib.util
 import json
 import math
 import unicodedata
 
 import pytest
-import torch
-from conftest import make_base
-from transformers import AutoModelForCausalLM
 
 from dem.errors import RequestError
+from dem.evaluation import text_metrics
 from dem.evaluation.answers import Answers
-from dem.evaluation.perplexity import Score, score, windows
+from dem.evaluation.documents import Document
+from dem.evaluation.metrics import make_metrics
+from dem.evaluation.perplexity import Scores
 from dem.evaluation.prompt_report import prompt_comparison
-from dem.evaluation.prompts import Prompt, answer, read_prompts
+from dem.evaluation.prompts import Prompt, read_prompts
 from dem.evaluation.ratings import Ratings
-from dem.evaluation.report import ModelResult, as_text, metric_table, perplexity_lines
+from dem.evaluation.report import ModelResult, as_text
+from dem.evaluation.tables import metric_table, perplexity_lines
 from dem.evaluation.text_metrics import score_texts
-from dem.sample_text import generate
-
-
-@pytest.fixture
-def model(tmp_path, tokenizer):
-    return AutoModelForCausalLM.from_pretrained(make_base(tmp_path / "base", tokenizer)).eval()
-
-
-def test_perplexity_equals_a_plain_loop(model, tokenizer):
-    documents = tokenizer(generate("web", 12, 5) + ["짧다"])["input_ids"]
-    nll, tokens = 0.0, 0
-    for ids in documents:
-        with torch.no_grad():
-            loss = model(input_ids=torch.tensor([ids]), labels=torch.tensor([ids])).loss
-        nll += float(loss) * (len(ids) - 1)
-        tokens += len(ids) - 1
-    ours = score(model, documents, max_length=4096)
-    assert ours.tokens == tokens
-    assert ours.perplexity == pytest.approx(math.exp(nll / tokens), rel=1e-5)
-
-
-def test_long_documents_go_in_windows_that_predict_every_token_once(model):
-    ids = list(range(3, 103))
-    pieces = windows(ids, 32)
-    assert [t for piece in pieces for t in piece[1:]] == ids[1:]
-    assert all(len(piece) <= 32 for piece in pieces)
-    assert all(a[-1] == b[0] for a, b in zip(pieces, pieces[1:], strict=False))
-    separately = sum((score(model, [piece], 4096) for piece in pieces), Score())
-    together = score(model, [ids], 32)
-    assert together.tokens == separately.tokens == 99
-    assert together.nll == pytest.approx(separately.nll, rel=1e-6)
-
-
-@pytest.mark.parametrize("documents", [[], [[]], [[5]]])
-def test_what_holds_no_predicted_token_is_not_measured(model, documents):
-    assert score(model, documents, 32).perplexity is None
 
 
 def test_identical_korean_scores_in_full_and_other_korean_does_not():
@@ -69,19 +35,56 @@ def test_identical_korean_scores_in_full_and_other_korean_does_not():
     assert score_texts([], []) == {}
 
 
-def test_rouge_by_hand():
+def f_measure(common, predicted, wanted):
+    precision, recall = common / predicted, common / wanted
+    return 2 * precision * recall / (precision + recall)
+
+
+@pytest.fixture
+def characters(monkeypatch):
+    """Every character is a word, also where MeCab is installed."""
+    monkeypatch.setattr(text_metrics, "tokenizer_name", lambda: "char")
+
+
+def test_bleu_by_hand(characters):
+    figures = score_texts(["가나다라", "가가"], ["가나다마바", "가"])
+    assert "|tok:char|" in figures["bleu_signature"] and figures["pairs"] == 2
+    # 1-grams: 3 of 4 and, since it is once in the reference, 1 of 2; 2-grams 2 of 3 and 0 of 1; 3-grams 1 of 2; no
+    # 4-gram is right, of 1: smoothed ("exp") to half a hit. As long as the references (6 to 6): no brevity penalty.
+    expected = 100 * math.exp(sum(map(math.log, (4 / 6, 2 / 4, 1 / 2, 0.5 / 1))) / 4)
+    assert figures["bleu"] == pytest.approx(expected)
+    short = score_texts(["가나다라"], ["가나다라마바"])["bleu"]  # every n-gram is right, at 4 characters of 6
+    assert short == pytest.approx(100 * math.exp(1 - 6 / 4))
+
+
+def test_chrf_by_hand():
+    figures = score_texts(["가나다"], ["가나마바"])
+    assert "|nc:6|nw:0|" in figures["chrf_signature"]
+    # F2 of each length: 1-grams 2 of 3 and 2 of 4, 2-grams 1 of 2 and 1 of 3, 3-grams none; the reference alone has a
+    # 4-gram, so lengths 4 to 6 do not count. Precision and recall are averaged before F.
+    precision, recall = (2 / 3 + 1 / 2 + 0) / 3, (2 / 4 + 1 / 3 + 0) / 3
+    assert figures["chrf"] == pytest.approx(100 * 5 * precision * recall / (4 * precision + recall))
+    assert score_texts(["가 나"], ["가나"])["chrf"] == pytest.approx(100)  # white space does not count
+
+
+def test_rouge_by_hand(characters):
     figures = score_texts(["가나다라"], ["가나마"])  # words 가 나 다 라 against 가 나 마
-    assert figures["bleu_signature"].count("tok:char") == 1
-    assert figures["rouge1"] == pytest.approx(2 * (2 / 4) * (2 / 3) / (2 / 4 + 2 / 3))
-    assert figures["rouge2"] == pytest.approx(2 * (1 / 3) * (1 / 2) / (1 / 3 + 1 / 2))
+    assert figures["rouge1"] == pytest.approx(f_measure(2, 4, 3))
+    assert figures["rouge2"] == pytest.approx(f_measure(1, 3, 2))
+    assert "tok:char" in figures["rouge_signature"]
+    crossed = score_texts(["가다나"], ["가나다"])
+    assert crossed["rouge1"] == 1.0 and crossed["rouge2"] == 0.0
+    assert crossed["rougeL"] == pytest.approx(f_measure(2, 3, 3))  # 가나 or 가다, in order
+    mean = score_texts(["가나다라", "가다나"], ["가나마", "가나다"])
+    assert mean["rougeL"] == pytest.approx((f_measure(2, 4, 3) + f_measure(2, 3, 3)) / 2)
 
 
-def test_answer_leaves_the_prompt_out(model, tokenizer):
-    prompt = "오늘 날씨는"
-    text = answer(model, tokenizer, prompt, 6)
-    ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
-    whole = model.generate(ids, do_sample=False, max_new_tokens=6, eos_token_id=tokenizer.eos_token_id)
-    assert text == tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True).strip()
+@pytest.mark.skipif(not importlib.util.find_spec("mecab_ko"), reason="needs sacrebleu[ko]")
+def test_with_mecab_morphemes_are_counted():
+    figures = score_texts(["하늘이 맑다"], ["하늘은 맑다"])  # 하늘 이 맑 다 against 하늘 은 맑 다
+    assert "|tok:ko-mecab-" in figures["bleu_signature"] and "tok:ko-mecab" in figures["rouge_signature"]
+    assert figures["rouge1"] == pytest.approx(f_measure(3, 4, 4))
+    assert figures["rouge2"] == pytest.approx(f_measure(1, 3, 3))
 
 
 def test_prompts_are_read_and_mistakes_name_their_line(tmp_path):
@@ -115,22 +118,31 @@ def test_nothing_a_model_says_acts_as_markdown():
 
 
 def results():
-    base = ModelResult("base", {"web": Score(300.0, 100), "빈 것": Score()}, ["가|나", ""])
-    merged = ModelResult("merged", {"web": Score(290.0, 100), "빈 것": Score()}, ["다", "라"])
-    base.text_metrics = score_texts(["가|나"], ["가나"])
-    merged.text_metrics = score_texts(["다"], ["가나"])
+    base, merged = (
+        ModelResult(name, {"web": scores(nll), "빈 것": Scores.of([], [])}, texts, score_texts(texts[:1], ["가나"]))
+        for name, nll, texts in (("base", 3.0, ["가|나", ""]), ("merged", 2.9, ["다", "라"]))
+    )
     return [base, merged]
 
 
+def scores(mean):
+    """Of three documents, each with the same mean negative log-likelihood."""
+    documents = [Document(range(1 + n), 3 * n) for n in (10, 20, 70)]
+    return Scores.of([mean * n for n in (10, 20, 70)], documents)
+
+
 def test_reports_say_what_was_measured_and_what_was_not():
-    table = [line.split(",") for line in metric_table(results()).splitlines()]
+    metrics = make_metrics(results(), {}, {})
+    table = [line.split(",") for line in metric_table(metrics).splitlines()]
     assert table[0][:4] == ["model", "perplexity_web", "perplexity_빈 것", "perplexity_all"]
     assert float(table[1][1]) == pytest.approx(math.exp(3), rel=1e-5) and table[1][2] == ""
-    lines = perplexity_lines(results())
-    assert "not measured" in lines[1] and f"{math.exp(2.9):.2f} ({math.exp(-0.1) - 1:+.1%})" in lines[2]
+    lines = perplexity_lines(metrics)
+    change = f"{math.exp(-0.1) - 1:+.1%}"
+    assert "not measured" in lines[1] and f"{math.exp(2.9):.2f} ({change}, {change} to {change})" in lines[2]
 
     answers = Answers([Prompt("질문\n답변:", "가나"), Prompt("민호:", None)], results(), 8, None)
     page = prompt_comparison(answers, Ratings())
     rows = [line for line in page.splitlines() if line.startswith("| base | ") and "unrated" in line]
     assert rows[0].startswith("| base | 가&#124;나 |") and rows[0].count("unrated") == 4
     assert "*(empty)*" in rows[1] and page.count("Reference:") == 1
+    assert "With a reference: 1 of 2 prompts" in page

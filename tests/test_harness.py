@@ -200,10 +200,11 @@ def test_batches_change_nothing_and_letters_cost_one_row_a_question(tmp_path, mo
     shapes = []
     model.register_forward_pre_hook(lambda _, args: shapes.append(tuple(args[0].shape)))
     work = prepared(write(tmp_path / "q.jsonl", make_rows(30)))
+    monkeypatch.setitem(harness_model.TOKENS_AT_ONCE, "cpu", 10_000)
     together = run_harness(model, tokenizer, work)
     assert len(shapes) == 1 and shapes[0][0] == 30
     shapes.clear()
-    monkeypatch.setattr(harness_model, "TOKENS_AT_ONCE", 200)
+    monkeypatch.setitem(harness_model.TOKENS_AT_ONCE, "cpu", 200)
     assert run_harness(model, tokenizer, work) == together
     assert len(shapes) > 5 and sum(rows for rows, _ in shapes) == 30
     assert all(rows == 1 or rows * length <= 200 for rows, length in shapes)

@@ -66,7 +66,8 @@ def test_every_stage_writes_what_the_layout_promises_and_nothing_else(finished):
     expected = [pattern.format(domain) for pattern in per_domain for domain in DOMAINS]
     expected += [f"merged_model/{name}" for name in merged]
     expected += ["logs/merge.log", "results/answers.json", "results/eval_prompt_comparison.md"]
-    expected += ["results/metric_summary.csv", "results/rating_sheet.html"]
+    expected += ["results/metric_summary.csv", "results/metrics.json", "results/rating_sheet.html"]
+    expected += [f"results/evaluated/{name}.json" for name in ("base", *DOMAINS, "merged")]
     assert files == sorted(expected)
 
 

@@ -9,14 +9,17 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from dem.checkpoints import files_fingerprint
 from dem.common import log, progress_bar
 from dem.config import HarnessConfig, MultipleChoiceConfig
 from dem.errors import RequestError
@@ -55,6 +58,8 @@ class Harness:
     work: list[Work] = field(default_factory=list)
     note: str | None = None
     """Why none of it can be done, if it cannot."""
+    key: dict[str, Any] = field(default_factory=dict)
+    """Whatever the results depend on beside the model and its tokenizer."""
 
 
 def harness_unavailable() -> str | None:
@@ -78,7 +83,14 @@ def prepare_harness(config: HarnessConfig) -> Harness:
     if config.tasks:
         log.info(f"harness: loading {', '.join(config.tasks)}")
         work += _own_tasks(config)
-    return Harness(config.models, work)
+    return Harness(config.models, work, key=_key(config))
+
+
+def _key(config: HarnessConfig) -> dict[str, Any]:
+    files = [file for each in config.multiple_choice for file in (each.file, each.few_shot_file) if file]
+    settings = {name: value for name, value in asdict(config).items() if name != "models"}
+    contents = files_fingerprint([Path(file) for file in files])
+    return {"settings": settings, "files": contents, "lm_eval": version("lm_eval")}
 
 
 def _multiple_choice(config: MultipleChoiceConfig, subjects: dict[str, SubjectQuestions]) -> Work:

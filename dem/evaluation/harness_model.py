@@ -41,8 +41,10 @@ class LoadedModel(HFLM):
         self.bar = bar
         self.shortened = 0
         """Requests so far that were longer than the model's context and lost their beginning."""
-        self._tokens_at_once = min(LOGITS_AT_ONCE // model.get_input_embeddings().weight.shape[0], TOKENS_AT_ONCE)
-        self.batch_size_per_gpu = max(TOKENS_AT_ONCE // self.max_length, 1)  # of what is generated
+        embedding = model.get_input_embeddings().weight
+        at_once = TOKENS_AT_ONCE[embedding.device.type]
+        self._tokens_at_once = min(LOGITS_AT_ONCE[embedding.device.type] // embedding.shape[0], at_once)
+        self.batch_size_per_gpu = max(at_once // self.max_length, 1)  # of what is generated
 
     def tok_encode(self, string: str, *args: Any, **settings: Any) -> list[int]:
         """Token ids, without the end that some tokenizers put after every text; this one is to go on."""

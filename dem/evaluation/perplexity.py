@@ -1,34 +1,70 @@
-"""Perplexity of documents: exp of the total negative log-likelihood over the total of tokens."""
+"""Perplexity and bits per byte of documents, from a score of each of them."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-import torch.nn.functional as F
+from transformers import PreTrainedModel
 
-LOGITS_AT_ONCE = 1 << 27
-"""Elements of logits that one batch may make (0.5 GiB in float32); a single window may exceed it."""
-TOKENS_AT_ONCE = 1 << 13
-"""Tokens in one batch at most; more only leave a CPU's cache."""
-CROSS_ENTROPY_AT_ONCE = 512
-"""Positions whose logits are turned to float32 together."""
+from dem.chunked_loss import logit_factor
+from dem.evaluation.documents import Document
+
+TOKENS_AT_ONCE = {"cpu": 1 << 10, "cuda": 1 << 13}
+"""Tokens in one batch, or a single window: what fills a GPU, and what does not leave a CPU's cache."""
+LOGITS_AT_ONCE = {"cpu": 1 << 24, "cuda": 1 << 27}
+"""Elements of logits that exist together: 64 MiB in float32, and 0.5 GiB."""
+
+LARGEST_EXPONENT = 709
+"""Its exponential is about the largest number of 64 bits."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """Negative log-likelihood in nats, and the number of tokens it is of."""
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a model makes of documents, one element each; `+` puts documents together."""
 
-    nll: float = 0.0
-    tokens: int = 0
+    nll: np.ndarray
+    """Negative log-likelihood of the predicted tokens in nats, float64."""
+    tokens: np.ndarray
+    """Predicted tokens: all but the first."""
+    bytes: np.ndarray
+    """UTF-8 bytes of the text of those tokens (see Document)."""
 
-    def __add__(self, other: "Score") -> "Score":
-        return Score(self.nll + other.nll, self.tokens + other.tokens)
+    @classmethod
+    def of(cls, nll: Sequence[float], documents: Sequence[Document]) -> "Scores":
+        """The scores of `documents` whose negative log-likelihoods are `nll`."""
+        tokens = np.array([max(len(document.ids) - 1, 0) for document in documents], np.int64)
+        texts = np.array([document.bytes for document in documents], np.int64)
+        return cls(np.array(nll, np.float64), tokens, np.where(tokens > 0, texts, 0))
+
+    def __add__(self, other: "Scores") -> "Scores":
+        pairs = ((self.nll, other.nll), (self.tokens, other.tokens), (self.bytes, other.bytes))
+        return Scores(*map(np.concatenate, pairs))
+
+    @property
+    def documents(self) -> int:
+        """Documents of which something was predicted."""
+        return int(np.count_nonzero(self.tokens))
+
+    @property
+    def finite(self) -> bool:
+        """Whether the model gave a number for every document."""
+        return bool(np.isfinite(self.nll).all())
 
     @property
     def perplexity(self) -> float | None:
-        """exp(nll / tokens), or None where nothing was measured."""
-        return math.exp(self.nll / self.tokens) if self.tokens else None
+        """exp(nll / tokens), or None where nothing was predicted or the model computes no numbers."""
+        if not (self.documents and self.finite):
+            return None
+        mean = math.fsum(self.nll) / int(self.tokens.sum())
+        return math.exp(mean) if mean < LARGEST_EXPONENT else None
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """nll / ln 2 / bytes, or None as with the perplexity."""
+        size = int(self.bytes.sum())
+        return math.fsum(self.nll) / math.log(2) / size if size and self.finite else None
 
 
 def windows(ids: Sequence[int], max_length: int) -> list[Sequence[int]]:
@@ -42,46 +78,103 @@ def windows(ids: Sequence[int], max_length: int) -> list[Sequence[int]]:
 
 @torch.inference_mode()
 def score(
-    model: torch.nn.Module,
-    documents: Sequence[Sequence[int]],
+    model: PreTrainedModel,
+    documents: Sequence[Document],
     max_length: int,
     progress: Callable[[int], object] = lambda tokens: None,
-) -> Score:
-    """Total score of `documents` (token ids) under a causal language model; each begins without context.
+) -> Scores:
+    """Scores of `documents` under a causal language model; each begins without context.
 
     Windows of like length go through the model together, padded on the right, where no token before them can see the
-    padding. `progress` is told the tokens of each batch.
+    padding. Logits exist for some positions at a time, in float32; a document's sum is in float64. `progress` is told
+    the tokens of each batch.
     """
     device = next(model.parameters()).device
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    pieces = sorted((w for ids in documents for w in windows(ids, max_length)), key=len, reverse=True)
-    total = Score()
-    for batch in _batches(pieces, min(LOGITS_AT_ONCE // vocabulary, TOKENS_AT_ONCE)):
-        ids = torch.zeros(len(batch), len(batch[0]), dtype=torch.long)
-        targets = torch.full_like(ids, -100)
-        for row, piece in enumerate(batch):
-            ids[row, : len(piece)] = torch.tensor(piece)
-            targets[row, : len(piece) - 1] = ids[row, 1 : len(piece)]
-        tokens = sum(len(piece) - 1 for piece in batch)
-        total += Score(_nll(model(input_ids=ids.to(device), use_cache=False).logits, targets.to(device)), tokens)
-        progress(tokens)
-    return total
+    nll_of = _by_hidden_states if _head_is_all(model) else _by_logits
+    at_once = TOKENS_AT_ONCE[device.type]
+    if nll_of is _by_logits:
+        at_once = min(at_once, LOGITS_AT_ONCE[device.type] // model.get_input_embeddings().weight.shape[0])
+    pieces = [(number, w) for number, document in enumerate(documents) for w in windows(document.ids, max_length)]
+    pieces.sort(key=lambda piece: len(piece[1]), reverse=True)
+    nll = np.zeros(len(documents))
+    for batch in _batches(pieces, at_once):
+        ids, targets = _padded([window for _, window in batch])
+        each = nll_of(model, ids.to(device), targets.to(device))
+        np.add.at(nll, [number for number, _ in batch], each.sum(1, dtype=torch.float64).cpu().numpy())
+        progress(sum(len(window) - 1 for _, window in batch))
+    return Scores.of(nll, documents)
 
 
-def _batches(pieces: list[Sequence[int]], tokens_at_once: int) -> Iterator[list[Sequence[int]]]:
+def _batches(pieces: list[tuple[int, Sequence[int]]], tokens_at_once: int) -> Iterator[list[tuple[int, Sequence[int]]]]:
     """Pieces, longest first, in batches whose padded size is at most `tokens_at_once` (or one piece)."""
     start = 0
     while start < len(pieces):
-        rows = max(tokens_at_once // len(pieces[start]), 1)
+        rows = max(tokens_at_once // len(pieces[start][1]), 1)
         yield pieces[start : start + rows]
         start += rows
 
 
-def _nll(logits: torch.Tensor, targets: torch.Tensor) -> float:
-    """Sum of the cross entropies, float32 per token and float64 in sum; targets of -100 do not count."""
-    logits, targets = logits.flatten(0, 1), targets.flatten()
-    total = 0.0
-    for some, wanted in zip(logits.split(CROSS_ENTROPY_AT_ONCE), targets.split(CROSS_ENTROPY_AT_ONCE), strict=True):
-        each = F.cross_entropy(some.float(), wanted, ignore_index=-100, reduction="none")
-        total += float(each.sum(dtype=torch.float64))
-    return total
+def _padded(batch: list[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The ids, and what each position is to predict (-100: nothing); both (windows, length of the first)."""
+    ids = torch.zeros(len(batch), len(batch[0]), dtype=torch.long)
+    targets = torch.full_like(ids, -100)
+    for row, window in enumerate(batch):
+        ids[row, : len(window)] = torch.tensor(window)
+        targets[row, : len(window) - 1] = ids[row, 1 : len(window)]
+    return ids, targets
+
+
+def _by_hidden_states(model: PreTrainedModel, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Negative log-likelihood of each target, float32 in their shape; 0 where there is none."""
+    hidden = model.base_model(input_ids=ids, use_cache=False)[0]
+    wanted = targets != -100
+    logits_of = _head(model)
+    positions = max(LOGITS_AT_ONCE[ids.device.type] // model.get_input_embeddings().weight.shape[0], 1)
+    pieces = zip(hidden[wanted].split(positions), targets[wanted].split(positions), strict=True)
+    nll = torch.zeros(targets.shape, device=ids.device)
+    nll[wanted] = torch.cat([_nll(logits_of(h), t) for h, t in pieces])
+    return nll
+
+
+def _by_logits(model: PreTrainedModel, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The same, from the logits of all positions."""
+    logits = model(input_ids=ids, use_cache=False).logits
+    wanted = targets != -100
+    nll = torch.zeros(targets.shape, device=ids.device)
+    nll[wanted] = _nll(logits[wanted].float(), targets[wanted])
+    return nll
+
+
+def _nll(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """log sum exp(logits) - logit of the target, per row; `logits` (positions, vocabulary), float32, are overwritten.
+
+    In place, because fresh memory of this size costs a CPU more than the sum.
+    """
+    own = logits.gather(1, targets[:, None])[:, 0]
+    largest = logits.amax(1, keepdim=True)
+    return logits.sub_(largest).exp_().sum(1).log_() + largest[:, 0] - own
+
+
+def _head(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The function from hidden states to logits in float32, which may be overwritten."""
+    head, factor = model.get_output_embeddings(), logit_factor(model)
+
+    def logits(hidden: torch.Tensor) -> torch.Tensor:
+        made = head(hidden.to(head.weight.dtype)).float()
+        return made if factor == 1 else made.mul_(factor)
+
+    return logits
+
+
+@torch.inference_mode()
+def _head_is_all(model: PreTrainedModel) -> bool:
+    """Whether the head and a factor make the model's logits of its hidden states; some models cap them, for instance.
+
+    Tried on a few tokens.
+    """
+    embedding = model.get_input_embeddings().weight
+    ids = torch.arange(64, device=embedding.device).remainder(model.config.get_text_config().vocab_size)[None]
+    plain = model(input_ids=ids, use_cache=False).logits.float()
+    ours = _head(model)(model.base_model(input_ids=ids, use_cache=False)[0])
+    close = 1e-4 if embedding.dtype == torch.float32 else 1e-2
+    return bool((plain - ours).abs().max() <= close * plain.abs().max())

@@ -26,7 +26,9 @@ def prompt_comparison(answers: Answers, ratings: Ratings, merged_since: bool = F
     lines += ["", *_rating_lines(answers, ratings, tally)]
     signature = next((m.text_metrics["bleu_signature"] for m in models if m.text_metrics), None)
     if signature:
-        lines += ["", *_metric_lines(models), "", f"BLEU: `{signature}`; ROUGE counts the same words."]
+        pairs = sum(prompt.reference is not None for prompt in prompts)
+        how = f"With a reference: {pairs} of {len(prompts)} prompts. BLEU: `{signature}`; ROUGE counts the same words."
+        lines += ["", *_metric_lines(models), "", how]
     for number in range(len(prompts)):
         lines += ["", *_prompt_lines(answers, tally, number)]
     return "\n".join(lines) + "\n"

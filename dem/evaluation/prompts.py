@@ -1,11 +1,8 @@
-"""Prompts from a JSON-lines file, and a model's answers to them."""
+"""Prompts from a JSON-lines file."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dem.errors import RequestError
 
@@ -51,22 +48,3 @@ def _prompt(line: str, place: str) -> Prompt:
 def _is_unicode(text: str) -> bool:
     """Whether the text is free of lone surrogates, which JSON can write and no tokenizer reads."""
     return all(not "\ud800" <= c <= "\udfff" for c in text)
-
-
-@torch.inference_mode()
-def answer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, max_new_tokens: int) -> str:
-    """The model's most likely continuation (greedy, so that it is the same every time), without the prompt."""
-    ids = tokenizer(prompt, return_tensors="pt", return_attention_mask=False)["input_ids"].to(model.device)
-    if (
-        ids.shape[1] > 1 and ids[0, -1] == tokenizer.eos_token_id
-    ):  # a tokenizer that ends every text; this one is to go on
-        ids = ids[:, :-1]
-    new = model.generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.eos_token_id,
-    )[0, ids.shape[1] :]
-    return tokenizer.decode(new, skip_special_tokens=True).strip()

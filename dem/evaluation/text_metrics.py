@@ -8,6 +8,7 @@ and the libraries' default tokenizers drop or lump Hangul.
 
 import importlib.util
 import unicodedata
+from importlib.metadata import version
 from typing import Any
 
 import datasets
@@ -58,13 +59,15 @@ class ChrF(_KoreanMetric):
 
 
 class Rouge(_KoreanMetric):
-    """Mean F-measure of ROUGE-1, ROUGE-2 and ROUGE-L by rouge_score, 0 to 1, over BLEU's words."""
+    """Mean F-measure of ROUGE-1, ROUGE-2 and ROUGE-L by rouge_score, 0 to 1, over BLEU's words, with a signature."""
 
-    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
+    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, Any]:
         scorer = rouge_scorer.RougeScorer(ROUGE_TYPES, tokenizer=_Words())
         pairs = zip(_nfc(references), _nfc(predictions), strict=True)
         scores = [_f_measures(scorer, reference, prediction) for reference, prediction in pairs]
-        return {name: sum(score[name] for score in scores) / len(scores) for name in ROUGE_TYPES}
+        figures = {name: sum(score[name] for score in scores) / len(scores) for name in ROUGE_TYPES}
+        signature = f"fmeasure|mean|tok:{tokenizer_name()}|version:{version('rouge-score')}"
+        return {**figures, "rouge_signature": signature}
 
 
 def _f_measures(scorer: rouge_scorer.RougeScorer, reference: str, prediction: str) -> dict[str, float]:
@@ -90,10 +93,10 @@ class _Words:
 
 
 def score_texts(predictions: list[str], references: list[str]) -> dict[str, Any]:
-    """All figures for predictions against one reference each; empty without any pair."""
+    """All figures for predictions against one reference each, and the number of pairs; empty without any."""
     if not predictions:
         return {}
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {"pairs": len(predictions)}
     for metric in (Bleu(keep_in_memory=True), ChrF(keep_in_memory=True), Rouge(keep_in_memory=True)):
         figures |= metric.compute(predictions=predictions, references=references)
     return figures

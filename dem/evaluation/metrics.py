@@ -1,0 +1,167 @@
+"""Everything that was measured, with counts, intervals, settings and versions: `results/metrics.json`."""
+
+import json
+import math
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import dem
+from dem.atomic import write_text
+from dem.common import read_json
+from dem.errors import RequestError
+from dem.evaluation import intervals
+from dem.evaluation.intervals import Change, changes
+from dem.evaluation.perplexity import Scores
+from dem.evaluation.report import ModelResult
+
+FORMAT = 1
+ALL = "all"
+"""The name, among the domains, of their test documents taken together."""
+PACKAGES = ("torch", "transformers", "tokenizers", "peft", "sacrebleu", "rouge_score", "mecab_ko", "numpy")
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """What a model makes of one domain's test documents, or of all; see Scores."""
+
+    perplexity: float | None
+    """None, like the others, where the model computes no numbers."""
+    bits_per_byte: float | None
+    nll: float | None
+    """In nats, of all tokens together."""
+    tokens: int
+    bytes: int
+    documents: int
+    change: Change | None
+    """Against the base; None of the base itself."""
+
+
+@dataclass(frozen=True)
+class ModelMetrics:
+    """What was measured of one model."""
+
+    seconds: float
+    """Spent on its test documents and prompts, at the time when that was done; without loading it."""
+    perplexity: dict[str, Perplexity | None]
+    """By domain, and of ALL; None where there was no test document."""
+    texts: dict[str, Any]
+    """BLEU, chrF and ROUGE with their signatures and the number of pairs; empty without a reference."""
+    harness: dict[str, Any]
+    """Scores by task of lm-evaluation-harness; empty where it did not run."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The content of `results/metrics.json`."""
+
+    models: dict[str, ModelMetrics]
+    """Base, the domains, merged."""
+    settings: dict[str, Any]
+    fingerprints: dict[str, Any]
+    harness_note: str | None = None
+    """Why the harness did not run although it was asked for."""
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+
+    def write(self, path: Path) -> None:
+        """Write all to `path`, as JSON."""
+        content = {"format": FORMAT, **asdict(self)}
+        if self.harness_note is None:
+            del content["harness_note"]
+        write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Of this project, of Python, and of the installed packages that the numbers depend on."""
+    found = {"dem": dem.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # mecab_ko is an extra
+            continue
+    return found
+
+
+def make_metrics(
+    results: list[ModelResult],
+    settings: dict[str, Any],
+    fingerprints: dict[str, Any],
+    harness_note: str | None = None,
+) -> Metrics:
+    """The metrics of `results`, whose first is the base; the settings of the bootstrap and the device are added."""
+    domains = list(results[0].scores)
+    columns = {domain: [result.scores[domain] for result in results] for domain in domains}
+    if domains:
+        columns[ALL] = [sum(list(result.scores.values())[1:], result.scores[domains[0]]) for result in results]
+    rows = {domain: _column(scores) for domain, scores in columns.items()}
+    models = {
+        result.name: ModelMetrics(
+            round(result.seconds, 3),
+            {domain: row[number] for domain, row in rows.items()},
+            result.text_metrics,
+            result.harness,
+        )
+        for number, result in enumerate(results)
+    }
+    bootstrap = {
+        "resamples": intervals.RESAMPLES,
+        "confidence": intervals.CONFIDENCE,
+        "seed": intervals.SEED,
+        "method": "percentile, paired over documents",
+    }
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return Metrics(models, {**settings, "device": device, "bootstrap": bootstrap}, fingerprints, harness_note)
+
+
+def _column(scores: list[Scores]) -> list[Perplexity | None]:
+    """Of all models on the same documents."""
+    base, *others = scores
+    return [_perplexity(s, change) for s, change in zip(scores, [None, *changes(base, others)], strict=True)]
+
+
+def _perplexity(scores: Scores, change: Change | None) -> Perplexity | None:
+    if not scores.documents:
+        return None
+    return Perplexity(
+        scores.perplexity,
+        scores.bits_per_byte,
+        math.fsum(scores.nll) if scores.finite else None,
+        int(scores.tokens.sum()),
+        int(scores.bytes.sum()),
+        scores.documents,
+        change,
+    )
+
+
+def read_metrics(path: Path) -> Metrics:
+    """The metrics in `path`.
+
+    Raises:
+        RequestError: there are none, or the file is damaged or of another version of this project.
+    """
+    if not path.exists():
+        raise RequestError(f"{path} does not exist: evaluate first, with python dem/merge_model.py --config CONFIG")
+    content = read_json(path)
+    if content.get("format") != FORMAT:
+        raise RequestError(f"{path} has format {content.get('format')!r}, not {FORMAT}: evaluate again")
+    try:
+        models = {name: _model(model) for name, model in content["models"].items()}
+        parts = {name: content[name] for name in ("settings", "fingerprints", "versions")}
+        return Metrics(models, harness_note=content.get("harness_note"), **parts)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RequestError(f"{path} is damaged ({error!r}): evaluate again") from None
+
+
+def _model(content: dict[str, Any]) -> ModelMetrics:
+    perplexity = {
+        domain: p and Perplexity(**{**p, "change": _change(p)}) for domain, p in content["perplexity"].items()
+    }
+    return ModelMetrics(**{**content, "perplexity": perplexity})
+
+
+def _change(perplexity: dict[str, Any]) -> Change | None:
+    return perplexity["change"] and Change(**perplexity["change"])

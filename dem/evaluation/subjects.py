@@ -1,0 +1,64 @@
+"""The models that are compared, each named by its content."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from dem.checkpoints import files_fingerprint
+from dem.common import read_json
+from dem.diffs import adapter_fingerprint
+from dem.evaluation.answers import provenance_hash
+from dem.layout import Layout
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to measure."""
+
+    name: str
+    folder: Path
+    """Of the model or, of an adapter, of that."""
+    fingerprint: str
+    """A hash of what the model is: one that answers otherwise has another."""
+    is_adapter: bool = False
+    """Whether it is the base with an adapter on it."""
+
+
+def subjects_of(layout: Layout, base: Path, adapters: dict[str, Path], models: dict[str, Path]) -> list[Subject]:
+    """Base, domain models in the order of the merge, and merged model, right after the merge that recorded them.
+
+    Args:
+        adapters: folder of each domain's adapter, by domain.
+        models: folder of the fully fine-tuned model of each of the other domains, by domain.
+    """
+    record = read_json(layout.merge_record)
+    base_fingerprint = _hash(record["base"]["fingerprint"], base)
+    subjects = [Subject("base", base, base_fingerprint)]
+    for domain, merged in record["domains"].items():
+        if domain in adapters:
+            own = f"{base_fingerprint} with {adapter_fingerprint(adapters[domain])}"
+            subjects.append(Subject(domain, adapters[domain], own, is_adapter=True))
+        elif domain in models:
+            own = _hash(merged["source"]["fingerprint"], models[domain])
+            subjects.append(Subject(domain, models[domain], own))
+    own = _hash(files_fingerprint([layout.merge_record]), layout.merged_model)
+    return [*subjects, Subject("merged", layout.merged_model, own)]
+
+
+def fingerprints_of(layout: Layout, subjects: list[Subject]) -> dict[str, Any]:
+    """Hashes by which a reader can tell whether the models are still the ones that were measured.
+
+    `base` is the fingerprint of its weights, `merged` the SHA-256 of its dem_provenance.json.
+    """
+    return {
+        "base": read_json(layout.merge_record)["base"]["fingerprint"],
+        "merged": provenance_hash(layout.merge_record),
+        "models": {subject.name: subject.fingerprint for subject in subjects},
+    }
+
+
+def _hash(weights: str, folder: Path) -> str:
+    """Of the weights' fingerprint and the configuration beside them."""
+    return xxhash.xxh3_128(f"{weights} {files_fingerprint([folder / 'config.json'])}".encode()).hexdigest()

@@ -1,0 +1,196 @@
+"""An evaluation that was cut off goes on from the models that are finished, and ends with the same files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import DOMAINS, make_adapter
+
+from dem.common import log
+from dem.evaluation import comparison
+from dem.evaluation.evaluated import Evaluated
+from dem.sample_text import generate
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+EVERYTHING = ["perplexity web", "perplexity social", "answers"]
+KILLED_IN_SOCIAL = """
+import os, signal, sys
+from dem import merge_model
+from dem.common import log
+from dem.evaluation import comparison
+
+measure = comparison._measure
+
+def measure_or_die(part, model, kept, bar):
+    if kept._path.stem == "social" and part.name == "perplexity social":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measure(part, model, kept, bar)
+
+comparison._measure = measure_or_die
+merge_model.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def place(workplace):
+    for i, domain in enumerate(DOMAINS):
+        make_adapter(workplace.base, workplace.layout.adapter(domain), seed=i)
+        assert workplace.diff(domain) == 0
+    return workplace
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """What is measured from now on, as (model, part)."""
+    seen, measure = [], comparison._measure
+
+    def watched(part, model, kept, bar):
+        value = measure(part, model, kept, bar)
+        seen.append((kept._path.stem, part.name))
+        return value
+
+    monkeypatch.setattr(comparison, "_measure", watched)
+    return seen
+
+
+class Bar:
+    """A progress bar as far as it can be wrong: where it ends, and where it should."""
+
+    def __init__(self, total, what, unit):
+        Bar.total, Bar.n = total, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def update(self, count):
+        Bar.n += count
+
+
+def outputs(place) -> dict[str, object]:
+    """The content of results/ without the seconds."""
+    found = {}
+    for path in sorted(place.layout.results.rglob("*")):
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            found[str(path.relative_to(place.layout.results))] = (
+                timeless(json.loads(text)) if path.suffix == ".json" else text
+            )
+    return found
+
+
+def timeless(value):
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if k != "seconds"}
+    return [timeless(v) for v in value] if isinstance(value, list) else value
+
+
+def test_a_killed_evaluation_goes_on_and_ends_with_the_same_files(place, measured, monkeypatch):
+    assert place.merge() == 0
+    assert measured == [(m, p) for m in ("base", *DOMAINS, "merged") for p in EVERYTHING]
+    unbroken = outputs(place)
+    for path in sorted(place.layout.results.rglob("*.*")):
+        path.unlink()
+
+    command = [sys.executable, "-c", KILLED_IN_SOCIAL, "--config", str(place.config), "--root", str(place.root)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    assert subprocess.run(command, env=environment, capture_output=True).returncode == -signal.SIGKILL
+    assert sorted(p.name for p in place.layout.results.rglob("*.*")) == ["base.json", "social.json", "web.json"]
+
+    del measured[:]
+    monkeypatch.setattr(comparison, "progress_bar", Bar)
+    assert place.merge() == 0
+    assert measured == [("social", "perplexity social"), ("social", "answers")] + [("merged", p) for p in EVERYTHING]
+    assert 0 < Bar.n == Bar.total  # of what was left
+    assert outputs(place) == unbroken
+    log = place.layout.merge_log.read_text(encoding="utf-8")
+    assert "base, web measured before, and nothing has changed since" in log and "social (1 of 3)" in log
+
+    del measured[:]
+    monkeypatch.setattr(comparison, "load_model", None)  # no model is loaded for nothing
+    assert place.merge() == 0
+    assert measured == [] and outputs(place) == unbroken
+
+
+def test_only_what_a_change_touches_is_measured_again(place, measured):
+    assert place.merge() == 0
+    before = outputs(place)
+
+    def again(*options):
+        del measured[:]
+        assert place.merge(*options) == 0
+        return set(measured)
+
+    every_model = ["base", *DOMAINS, "merged"]
+    options = ("--evaluation.max_new_tokens", "3", "--merge.weights.web", "0.7")
+    make_adapter(place.base, place.layout.adapter("web"), seed=9)
+    assert place.diff("web") == 0
+    assert again() == {(m, p) for m in ("web", "merged") for p in EVERYTHING}
+    assert outputs(place)["metrics.json"] != before["metrics.json"]
+    assert again("--merge.weights.web", "0.7") == {("merged", p) for p in EVERYTHING}
+    assert again(*options) == {(m, "answers") for m in every_model}
+    path = place.layout.parquet("social")
+    pq.write_table(pa.table({"text": generate("social", 60, 2)}), path)
+    assert again(*options) == {(m, "perplexity social") for m in every_model}
+    assert again(*options, "--data.max_length", "32") == {(m, f"perplexity {d}") for m in every_model for d in DOMAINS}
+
+
+def test_a_damaged_record_is_measured_again(place, measured):
+    assert place.merge() == 0
+    before, path = outputs(place), place.layout.evaluated("web")
+    path.write_text(path.read_text()[:-20])
+    del measured[:]
+    assert place.merge() == 0
+    assert measured == [("web", p) for p in EVERYTHING] and outputs(place) == before
+    assert f"{path} is damaged and not used" in place.layout.merge_log.read_text(encoding="utf-8")
+
+
+KEY, PART = {"model": "a", "versions": {"torch": "1"}}, {"prompts": "p"}
+
+
+@pytest.fixture
+def record(tmp_path, caplog, monkeypatch):
+    """A file with one part."""
+    monkeypatch.setattr(log, "handlers", [caplog.handler])
+    log.setLevel("INFO")
+    Evaluated(tmp_path / "web.json", KEY).put("answers", PART, ["x"], 1.0)
+    return tmp_path / "web.json"
+
+
+def answers_in(path, key=KEY, part=PART):
+    return Evaluated(path, key).get("answers", part, lambda value: value == ["x"])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-20],
+        lambda text: "[]",
+        lambda text: text.replace('"format": 1', '"format": 0'),
+        lambda text: text.replace('"parts": {', '"parts": 3, "p": {'),
+        lambda text: text.replace('"seconds"', '"second"'),
+        lambda text: text.replace('"seconds": ', '"seconds": "x", "s": '),
+        lambda text: text.replace('"value": [', '"value": [1, '),
+    ],
+    ids=["cut short", "a list", "another format", "no parts", "part not whole", "seconds no number", "too many values"],
+)
+def test_a_damaged_record_is_not_used_and_that_is_said(record, caplog, damage):
+    assert answers_in(record) == ["x"] and not caplog.messages
+    record.write_text(damage(record.read_text()))
+    assert answers_in(record) is None
+    assert len(caplog.messages) == 1 and f"{record} is damaged and not used" in caplog.messages[0]
+
+
+def test_a_record_of_something_else_is_not_used_and_the_log_says_what_changed(record, caplog):
+    assert answers_in(record, part={"prompts": "q"}) is None
+    assert answers_in(record, key={**KEY, "versions": {"torch": "2"}}) is None
+    assert caplog.messages == [f"evaluation: {record} is not used: since then versions changed"]
+    assert Evaluated(record, KEY).seconds(["answers"]) == 1.0
