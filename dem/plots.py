@@ -24,8 +24,7 @@ def use_korean_font() -> None:
     """
     package = importlib.util.find_spec("koreanize_matplotlib")
     if "NanumGothic" not in plt.rcParams["font.family"]:
-        for face in ("NanumGothic.ttf", "NanumGothicBold.ttf"):
-            font_manager.fontManager.addfont(Path(package.origin).parent / "fonts" / face)
+        font_manager.fontManager.addfont(Path(package.origin).parent / "fonts" / "NanumGothic.ttf")
         plt.rcParams["font.family"] = ["NanumGothic", "DejaVu Sans"]
         plt.rcParams["axes.unicode_minus"] = False
 

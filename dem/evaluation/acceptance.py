@@ -114,7 +114,9 @@ def _prompts(evidence: Evidence) -> Criterion:
     measured += f", not rated {unrated}" if unrated else ""
     if better >= need:
         return Criterion(name, target, measured, PASS)
-    return Criterion(name, target, measured, PENDING if better + unrated >= need else FAIL)
+    if better + unrated >= need:
+        return Criterion(name, target, measured, PENDING)
+    return Criterion(name, target, measured + " (which could not change it)" * bool(unrated), FAIL)
 
 
 def _differences(evidence: Evidence) -> list[Criterion]:
@@ -178,9 +180,16 @@ def change_in_words(measured: Perplexity) -> str:
     change = measured.change
     if change is None:
         return "not a number"
-    direction = "lower" if change.relative < 0 else "higher"
-    interval = "" if change.low is None else f" (95% interval {change.low:+.1%} to {change.high:+.1%})"
-    return f"{abs(change.relative):.1%} {direction}{interval}"
+    if change.low is None:
+        return _signed(change.relative)
+    ends = [_signed(end) for end in sorted((change.low, change.high), key=abs)]
+    if change.low * change.high > 0:
+        ends[0] = ends[0].split()[0]  # "lower" or "higher" once is enough
+    return f"{_signed(change.relative)} (95% interval {ends[0]} to {ends[1]})"
+
+
+def _signed(change: float) -> str:
+    return f"{abs(change):.1%} {'lower' if change < 0 else 'higher'}"
 
 
 def in_words(seconds: float) -> str:

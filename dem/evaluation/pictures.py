@@ -7,7 +7,7 @@ import csv
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import Normalize
 
-from dem.evaluation.metrics import ALL, Metrics, Perplexity
+from dem.evaluation.metrics import Metrics, Perplexity
 from dem.plots import save, use_korean_font
 
 WIDTH = 8.0
@@ -27,6 +27,9 @@ TYPE = {"font.size": 12, "axes.titlesize": 14}
 COLORS = "cividis"
 """From dark to light without a turn, for every kind of sight."""
 LONGEST_NAME = 16
+"""Characters of a name that a picture shows."""
+NARROW = 10
+"""The same, above a column."""
 STYLES = {"linestyle": ["-", "--", "-.", ":"], "marker": ["o", "s", "^", "D", "v", "P", "X"]}
 LINE_COLORS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#8c5fa8", "#7a7a7a")
 REST = "rest"
@@ -42,15 +45,17 @@ def perplexity(metrics: Metrics, picture: Path) -> None:
     found = [[metrics.models[m].perplexity.get(d) for d in domains] for m in models]
     changes = [[p.change.relative if p and p.change else math.nan for p in row] for row in found]
     reach = np.nanmax(np.abs([*sum(changes, []), 0.01]))
-    with _page(picture, max(WIDTH, 2 + 1.05 * len(domains)), 1.6 + 0.62 * len(models)) as (figure, (axes,)):
+    with _page(picture, max(WIDTH, 2 + 0.85 * len(domains)), 1.6 + 0.62 * len(models)) as (figure, (axes,)):
         _cells(
             axes,
             np.array(changes),
             [[_measured(p) for p in row] for row in found],
-            ([_label(m) for m in models], [_label(d, 10) for d in domains]),
+            (_labels(models), _labels(domains, NARROW)),
             Normalize(-min(reach, 0.2), min(reach, 0.2)),
-            bold_row=models.index("merged") if "merged" in models else None,
         )
+        if "merged" in models:
+            row = (-0.5, models.index("merged") - 0.5)
+            axes.add_patch(plt.Rectangle(row, len(domains), 1, fill=False, linewidth=4, clip_on=False, zorder=5))
         axes.set_title("Perplexity on the test splits, change against the base")
         figure.supxlabel("darker: better than the base    lighter: worse    ?: may be chance")
 
@@ -58,10 +63,13 @@ def perplexity(metrics: Metrics, picture: Path) -> None:
 def _measured(p: Perplexity | None) -> str:
     if p is None or p.perplexity is None:
         return "–" if p is None else "no number"
+    figure = f"{p.perplexity:.4g}" if p.perplexity < 1000 else f"{p.perplexity:,.0f}"
+    if len(figure) > 8:
+        figure = f"{p.perplexity:.0e}"
     if p.change is None:
-        return f"{p.perplexity:.4g}"
+        return figure
     unsure = p.change.low is None or p.change.low <= 0 <= p.change.high
-    return f"{p.perplexity:.4g}\n{p.change.relative:+.1%}{' ?' if unsure else ''}"
+    return f"{figure}\n{p.change.relative:+.1%}{' ?' if unsure else ''}"
 
 
 def losses(tables: dict[str, Path], picture: Path) -> None:
@@ -71,12 +79,12 @@ def losses(tables: dict[str, Path], picture: Path) -> None:
     with _page(picture, WIDTH, 1.1 + 2.5 * rows, rows, columns) as (figure, panels):
         for axes in panels[len(tables) :]:
             axes.set_axis_off()
-        for axes, (domain, table) in zip(panels, tables.items(), strict=False):
+        for axes, name, table in zip(panels, _labels(list(tables), 12), tables.values(), strict=False):
             train, tune = _points(table, "loss"), _points(table, "eval_loss")
             axes.plot(*train, "-", color="#8fb4d9", linewidth=1.5, label="training loss")
             axes.plot(*tune, "o--", color="black", markersize=6, label="eval_loss (tune split)")
             fall = f": {tune[1][0]:.3g} to {tune[1][-1]:.3g}" if tune[1] else ""
-            axes.set_title(_label(domain) + fall)
+            axes.set_title(name + fall)
             axes.grid(alpha=0.3)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2)
@@ -96,34 +104,28 @@ def norms(summaries: dict[str, dict[str, Any]], picture: Path) -> None:
 
     What belongs to no layer (embedding, head, last norm) stands at the right end.
     """
-    with _page(picture, WIDTH, 5.2 + 0.3 * (len(summaries) // 3)) as (figure, (axes,)):
-        by_layer = {domain: layer_norms(summary) for domain, summary in summaries.items()}
-        layers = sorted({layer for found in by_layer.values() for layer in found if layer is not None})
-        for number, ((domain, found), style) in enumerate(zip(by_layer.items(), _styles(), strict=False)):
+    by_layer = {domain: layer_norms(summary) for domain, summary in summaries.items()}
+    layers = sorted({layer for found in by_layer.values() for layer in found if layer is not None})
+    last = layers[-1] if layers else -1
+    rest, step = last + max(1.0, last / 12), max(1.0, last / 12) / 4 / len(by_layer)
+    names = _labels(list(by_layer))
+    columns = 3 if max(map(len, names)) < 12 else 2
+    with _page(picture, WIDTH, 4.8 + 0.28 * math.ceil(len(names) / columns)) as (figure, (axes,)):
+        for number, (name, found, style) in enumerate(zip(names, by_layer.values(), _styles(), strict=False)):
             places = [layer for layer in layers if layer in found]
             often = max(1, len(places) // 8)
-            axes.plot(
-                places,
-                [found[layer] for layer in places],
-                **style,
-                label=_label(domain),
-                markersize=7,
-                markevery=(number % often, often),
-            )
+            marked = (number % often, often)
+            axes.plot(places, [found[p] for p in places], **style, label=name, markersize=7, markevery=marked)
             if None in found:
-                at = (layers[-1] if layers else 0) + 1 + 0.12 * number
-                axes.plot([at], [found[None]], **{**style, "linestyle": "none"}, markersize=7)
-        axes.set(title="What training changed, layer by layer", ylabel="norm of the difference")
-        ticks = sorted(
-            {int(layer) for layer in np.linspace(layers[0], layers[-1], min(len(layers), 9))} if layers else ()
-        )
-        has_rest = any(None in found for found in by_layer.values())
-        rest = (layers[-1] if layers else 0) + 1
-        axes.set_xticks([*ticks, *[rest] * has_rest], [*map(str, ticks), *[REST] * has_rest])
-        axes.set_xlabel("layer")
+                axes.plot([rest + number * step], [found[None]], **{**style, "linestyle": "none"}, markersize=7)
+        ticks = {int(layer): str(int(layer)) for layer in np.linspace(0, last, min(last + 1, 9))}
+        if any(None in found for found in by_layer.values()):
+            ticks[rest] = REST
+        axes.set_xticks(list(ticks), list(ticks.values()))
+        axes.set(title="What training changed, layer by layer", xlabel="layer", ylabel="norm of the difference")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-        figure.legend(loc="outside lower center", ncols=min(3, len(summaries)))
+        figure.legend(loc="outside lower center", ncols=min(columns, len(names)))
 
 
 def layer_norms(summary: dict[str, Any]) -> dict[int | None, float]:
@@ -142,7 +144,7 @@ def layer_norms(summary: dict[str, Any]) -> dict[int | None, float]:
 def interference(figures: dict[str, Any], picture: Path) -> None:
     """Cosine similarity and sign conflict of every two domains, from `dem.interference.Interference.as_dict`."""
     domains = figures["domains"]
-    names = [_label(domain) for domain in domains], [_label(domain, 10) for domain in domains]
+    names = _labels(domains), _labels(domains, NARROW)
     with _page(picture, max(WIDTH, 2 + 0.8 * len(domains)), 2 * (1.4 + 0.55 * len(domains)), 2, 1) as (
         figure,
         (above, below),
@@ -171,15 +173,16 @@ def _texts(matrix: np.ndarray, form: str) -> list[list[str]]:
 def weights(record: dict[str, Any], picture: Path) -> None:
     """Each domain's weight in the merge, from `dem_provenance.json`."""
     given = {domain: float(source["weight"]) for domain, source in record["domains"].items()}
-    names, values = [_label(domain) for domain in given], list(given.values())
+    names, values = _labels(list(given)), list(given.values())
     with _page(picture, WIDTH, 1.5 + 0.5 * len(given)) as (figure, (axes,)):
         bars = axes.barh(names, values, color="#5b7fa6", edgecolor="black")
         axes.bar_label(bars, [_weight(value, values) for value in values], padding=4)
         axes.axvline(0, color="black", linewidth=1)
         axes.invert_yaxis()
         axes.margins(x=0.25)
-        own = "; some parameters have their own" if record.get("weights_by_parameter") else ""
-        axes.set_title(f"Merge weights ({record.get('method')}, scale {record.get('scale'):g}{own})")
+        axes.set_title(f"Merge weights ({record.get('method')}, scale {record.get('scale'):g})")
+        if record.get("weights_by_parameter"):
+            axes.set_xlabel("some parameters have weights of their own")
         axes.grid(axis="x", alpha=0.3)
 
 
@@ -207,7 +210,6 @@ def _cells(
     names: tuple[list[str], list[str]],
     scale: Normalize,
     map_name: str = COLORS,
-    bold_row: int | None = None,
 ) -> None:
     """A table of texts on colours; a value that is no number stays white. `names` are those of rows and columns."""
     colors = plt.get_cmap(map_name).copy()
@@ -222,13 +224,8 @@ def _cells(
     for row, line in enumerate(texts):
         for column, text in enumerate(line):
             value = values[row, column]
-            dark = not math.isnan(value) and _lightness(colors(scale(value))) < 0.5
-            weight = "bold" if row == bold_row else "normal"
-            axes.text(
-                column, row, text, ha="center", va="center", color="white" if dark else "black", fontweight=weight
-            )
-    if bold_row is not None:
-        axes.get_yticklabels()[bold_row].set_fontweight("bold")
+            dark = not math.isnan(value) and _lightness(colors(scale(value))) < 0.46
+            axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black")
 
 
 def _lightness(color: tuple[float, ...]) -> float:
@@ -246,9 +243,7 @@ def _styles() -> Any:
     )
 
 
-def _label(name: str, longest: int = LONGEST_NAME) -> str:
-    """The name, with its middle left out where it is too long for a picture."""
-    name = "all domains" if name == ALL else name
-    if len(name) <= longest:
-        return name
-    return f"{name[: longest // 2]}…{name[longest // 2 + 1 - longest :]}"
+def _labels(names: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
+    """The names, without the middle of those that are too long; what then looks alike is numbered by its place."""
+    short = [n if len(n) <= longest else f"{n[: longest // 2]}…{n[longest // 2 + 1 - longest :]}" for n in names]
+    return [f"{label} ({i})" if short.count(label) > 1 else label for i, label in enumerate(short, 1)]

@@ -12,6 +12,7 @@ from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation.acceptance import (
     FAIL,
+    GAIN,
     NOT_MEASURED,
     PASS,
     PENDING,
@@ -76,7 +77,8 @@ def _perplexity_verdict(evidence: Evidence) -> str:
         "worse": "**No: by its perplexity it is worse than the base.**",
         "": "**Not shown: its perplexity may differ from the base's by chance alone.**",
     }[_direction(whole)]
-    text += f" On all test documents together it is {change_in_words(whole)}."
+    text += f" On all test documents together it is {change_in_words(whole)}"
+    text += f", while the plan wants {GAIN[0]:.0%}." if 0 < -whole.change.relative < GAIN[0] else "."
     text += f" Beyond chance it is better in {len(better)} of {measured} domains"
     return text + (f", and worse in {', '.join(map(as_text, worse))}." if worse else ".")
 
