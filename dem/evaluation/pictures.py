@@ -212,8 +212,7 @@ def _cells(
     map_name: str = COLORS,
 ) -> None:
     """A table of texts on colours; a value that is no number stays white. `names` are those of rows and columns."""
-    colors = plt.get_cmap(map_name).copy()
-    colors.set_bad("white")
+    colors = plt.get_cmap(map_name).with_extremes(bad="white")
     axes.imshow(np.ma.masked_invalid(values), cmap=colors, norm=scale, aspect="auto")
     axes.set_xticks(range(len(names[1])), names[1], rotation=30, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names[0])), names[0])
