@@ -295,7 +295,8 @@ def selective_scan(
         dt = F.softplus(dt)
     u, dt = (x.to(dtype).permute(2, 0, 1).contiguous() for x in (hidden_states, dt))
     B, C = (x.to(dtype).permute(2, 0, 1).contiguous() for x in (B, C))
-    y, state = _Scan.apply(u, dt, A.to(dtype), B, C)
+    scan = _Scan.apply if torch.is_grad_enabled() else _scan_without_gradient
+    y, state = scan(u, dt, A.to(dtype), B, C)
     y = y.permute(1, 2, 0)
     if D is not None:
         y = y + hidden_states * D[:, None]
@@ -355,6 +356,31 @@ class _Scan(torch.autograd.Function):
                 if ctx.needs_input_grad[2]:
                     grad_A += torch.einsum("tbdn,tbd->dn", a, dt[t])
         return grad_u, grad_dt, grad_A, grad_B, grad_C
+
+
+IN_CACHE = 1 << 17
+"""Elements of a chunk's states that stay in a CPU's cache from one step of the scan to the next."""
+
+
+def _scan_without_gradient(u, dt, A, B, C):
+    """`_Scan` where nothing is kept for a backward pass: on a CPU the chunks are as short as the cache is small."""
+    (length, b, d), n = u.shape, A.shape[1]
+    chunk = max(min(IN_CACHE // (b * d * n), _Scan.CHUNK), 2) if u.device.type == "cpu" else _Scan.CHUNK
+    decay, states = u.new_empty(chunk, b, d, n), u.new_empty(chunk, b, d, n)
+    decay_at, state_at = decay.unbind(), states.unbind()
+    h, y = u.new_zeros(b, d, n), torch.empty_like(u)
+    inflow, dt, B, C, out = (dt * u).unsqueeze(-1), dt.unsqueeze(-1), B.unsqueeze(-2), C.unsqueeze(-1), y.unsqueeze(-1)
+    with torch.autocast(u.device.type, enabled=False):
+        for start in range(0, length, chunk):
+            t = slice(start, min(start + chunk, length))
+            steps = t.stop - start
+            torch.mul(dt[t], A, out=decay[:steps]).exp_()
+            torch.mul(inflow[t], B[t], out=states[:steps])
+            for k in range(steps):
+                h = state_at[k].addcmul_(decay_at[k], h)
+            torch.matmul(states[:steps], C[t], out=out[t])
+            h = h.clone()  # its place is written to by the next chunk
+    return y, h
 
 
 def _chunk_states(u, dt, A, B, before, decay, states):

@@ -270,6 +270,36 @@ def test_evaluation_inputs_are_checked_before_the_merge(prepared, refused):
     assert not prepared.layout.merged_model.exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ("prompts.jsonl", "no prompt")),
+        ("\n \n", ("prompts.jsonl", "no prompt")),
+        ('{"prompt": "하나"}\n\n{"prompt": ', ("prompts.jsonl, line 3", "not JSON")),
+        ('{"prompt": "하나", "reference": ""}', ("prompts.jsonl, line 1", "reference")),
+    ],
+    ids=["empty", "blank", "broken line", "empty reference"],
+)
+def test_prompts_unusable(prepared, refused, text, words):
+    (prepared.config.parent / "prompts.jsonl").write_text(text, encoding="utf-8")
+    refused(prepared.merge(), *words)
+    assert not prepared.layout.merged_model.exists()
+
+
+def test_a_prompt_without_a_reference_counts_for_no_metric(prepared):
+    prompts = prepared.config.parent / "prompts.jsonl"
+    assert prepared.merge() == 0
+    content = json.loads(prepared.layout.metrics.read_text(encoding="utf-8"))
+    assert all(model["texts"]["pairs"] == 1 for model in content["models"].values())  # of two prompts
+    assert "1 of 2 have a reference" in prepared.layout.merge_log.read_text(encoding="utf-8")
+    prompts.write_text('{"prompt": "오늘 날씨는"}\n{"prompt": "민호:"}\n', encoding="utf-8")
+    assert prepared.merge() == 0
+    content = json.loads(prepared.layout.metrics.read_text(encoding="utf-8"))
+    assert all(model["texts"] == {} for model in content["models"].values())
+    assert "0 of 2 have a reference" in prepared.layout.merge_log.read_text(encoding="utf-8")
+    assert prepared.layout.metric_summary.read_text(encoding="utf-8").splitlines()[1].endswith(",,,,,")
+
+
 @pytest.mark.parametrize("folder", ["checkpoints", "logs", "summary"])
 def test_train_output_not_writable(workplace, refused, folder):
     (workplace.root / folder).write_text("a file in the way")

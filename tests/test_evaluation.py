@@ -1,4 +1,5 @@
 import html
+import importlib.util
 import json
 import math
 import unicodedata
@@ -6,6 +7,7 @@ import unicodedata
 import pytest
 
 from dem.errors import RequestError
+from dem.evaluation import text_metrics
 from dem.evaluation.answers import Answers
 from dem.evaluation.documents import Document
 from dem.evaluation.metrics import make_metrics
@@ -33,11 +35,56 @@ def test_identical_korean_scores_in_full_and_other_korean_does_not():
     assert score_texts([], []) == {}
 
 
-def test_rouge_by_hand():
+def f_measure(common, predicted, wanted):
+    precision, recall = common / predicted, common / wanted
+    return 2 * precision * recall / (precision + recall)
+
+
+@pytest.fixture
+def characters(monkeypatch):
+    """Every character is a word, also where MeCab is installed."""
+    monkeypatch.setattr(text_metrics, "tokenizer_name", lambda: "char")
+
+
+def test_bleu_by_hand(characters):
+    figures = score_texts(["가나다라", "가가"], ["가나다마바", "가"])
+    assert "|tok:char|" in figures["bleu_signature"] and figures["pairs"] == 2
+    # 1-grams: 3 of 4 and, since it is once in the reference, 1 of 2; 2-grams 2 of 3 and 0 of 1; 3-grams 1 of 2; no
+    # 4-gram is right, of 1: smoothed ("exp") to half a hit. As long as the references (6 to 6): no brevity penalty.
+    expected = 100 * math.exp(sum(map(math.log, (4 / 6, 2 / 4, 1 / 2, 0.5 / 1))) / 4)
+    assert figures["bleu"] == pytest.approx(expected)
+    short = score_texts(["가나다라"], ["가나다라마바"])["bleu"]  # every n-gram is right, at 4 characters of 6
+    assert short == pytest.approx(100 * math.exp(1 - 6 / 4))
+
+
+def test_chrf_by_hand():
+    figures = score_texts(["가나다"], ["가나마바"])
+    assert "|nc:6|nw:0|" in figures["chrf_signature"]
+    # F2 of each length: 1-grams 2 of 3 and 2 of 4, 2-grams 1 of 2 and 1 of 3, 3-grams none; the reference alone has a
+    # 4-gram, so lengths 4 to 6 do not count. Precision and recall are averaged before F.
+    precision, recall = (2 / 3 + 1 / 2 + 0) / 3, (2 / 4 + 1 / 3 + 0) / 3
+    assert figures["chrf"] == pytest.approx(100 * 5 * precision * recall / (4 * precision + recall))
+    assert score_texts(["가 나"], ["가나"])["chrf"] == pytest.approx(100)  # white space does not count
+
+
+def test_rouge_by_hand(characters):
     figures = score_texts(["가나다라"], ["가나마"])  # words 가 나 다 라 against 가 나 마
-    assert figures["bleu_signature"].count("tok:char") == 1
-    assert figures["rouge1"] == pytest.approx(2 * (2 / 4) * (2 / 3) / (2 / 4 + 2 / 3))
-    assert figures["rouge2"] == pytest.approx(2 * (1 / 3) * (1 / 2) / (1 / 3 + 1 / 2))
+    assert figures["rouge1"] == pytest.approx(f_measure(2, 4, 3))
+    assert figures["rouge2"] == pytest.approx(f_measure(1, 3, 2))
+    assert "tok:char" in figures["rouge_signature"]
+    crossed = score_texts(["가다나"], ["가나다"])
+    assert crossed["rouge1"] == 1.0 and crossed["rouge2"] == 0.0
+    assert crossed["rougeL"] == pytest.approx(f_measure(2, 3, 3))  # 가나 or 가다, in order
+    mean = score_texts(["가나다라", "가다나"], ["가나마", "가나다"])
+    assert mean["rougeL"] == pytest.approx((f_measure(2, 4, 3) + f_measure(2, 3, 3)) / 2)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("mecab_ko"), reason="needs sacrebleu[ko]")
+def test_with_mecab_morphemes_are_counted():
+    figures = score_texts(["하늘이 맑다"], ["하늘은 맑다"])  # 하늘 이 맑 다 against 하늘 은 맑 다
+    assert "|tok:ko-mecab-" in figures["bleu_signature"] and "tok:ko-mecab" in figures["rouge_signature"]
+    assert figures["rouge1"] == pytest.approx(f_measure(3, 4, 4))
+    assert figures["rouge2"] == pytest.approx(f_measure(1, 3, 3))
 
 
 def test_prompts_are_read_and_mistakes_name_their_line(tmp_path):

@@ -54,6 +54,19 @@ def test_scan_equals_the_librarys_loop():
         torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize("length", [1, 2, 37, 64])
+@pytest.mark.parametrize("cache", [1, 6 * 2 * 4 * 5, 1 << 17])
+def test_scan_without_gradient_is_the_same(length, cache, monkeypatch):
+    monkeypatch.setattr(mamba, "IN_CACHE", cache)  # chunks of 2, 5 and 16 steps
+    tensors, others = inputs(length=length)
+    options = dict(others, delta_softplus=True, return_last_state=True)
+    with_gradient = mamba.selective_scan(*tensors, **options)
+    with torch.inference_mode():
+        without = mamba.selective_scan(*tensors, **options)
+    for ours, theirs in zip(without, with_gradient, strict=True):
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-12, atol=1e-12)
+
+
 def test_scan_is_computed_in_float32_from_half_precision():
     tensors, others = inputs(dtype=torch.float32, length=64)
     half = [t.detach().bfloat16() for t in tensors]

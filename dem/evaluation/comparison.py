@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import dem
 from dem import mamba
-from dem.common import load_model, log, progress_bar, read_json
+from dem.common import load_model, log, progress_bar, read_json, reuse_freed_memory
 from dem.corpus import tokenizer_fingerprint
 from dem.errors import RequestError
 from dem.evaluation.documents import Document, fingerprint
@@ -141,6 +141,7 @@ def compare(
     values = {s.name: {p.name: kept[s.name].get(p.name, p.key, p.fits) for p in parts} for s in subjects}
     waiting = {s.name: [p for p in parts if values[s.name][p.name] is None] for s in subjects}
     _tell(parts, len(questions.prompts), waiting)
+    reuse_freed_memory()
     with progress_bar(sum(p.tokens for todo in waiting.values() for p in todo), "evaluation", " tokens") as bar:
         for subject, model in _models(base, [s for s in subjects if waiting[s.name]], hub_kernels):
             for part in waiting[subject.name]:

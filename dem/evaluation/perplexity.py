@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from dem.chunked_loss import logit_factor
 from dem.evaluation.documents import Document
 
-TOKENS_AT_ONCE = {"cpu": 1 << 11, "cuda": 1 << 13}
+TOKENS_AT_ONCE = {"cpu": 1 << 10, "cuda": 1 << 13}
 """Tokens in one batch, or a single window: what fills a GPU, and what does not leave a CPU's cache."""
 LOGITS_AT_ONCE = {"cpu": 1 << 24, "cuda": 1 << 27}
 """Elements of logits that exist together: 64 MiB in float32, and 0.5 GiB."""
