@@ -406,8 +406,13 @@ class Difference:
                 return rows.view(-1).numpy()[first - start * width : last - start * width]
 
             return of_product
-        offset = self._parameters[name].offset
-        return lambda first, last: self._vector[offset + first : offset + last].astype(np.float32)
+
+        def of_vector(first: int, last: int) -> np.ndarray:  # not of the mapped file, whose pages would stay
+            values = torch.empty(last - first)
+            self.read_into(values, self._parameters[name].offset + first)
+            return values.numpy()
+
+        return of_vector
 
     def sample(self, count: int, seed: int) -> np.ndarray:
         """`count` elements of the changes (all, if there are no more) at places drawn with `seed`, as float64."""
