@@ -73,7 +73,7 @@ def test_merge(place, merge, evaluation, expected):
         ((-0.03, -0.035, -0.0301), ("pass", False), "3.0% lower"),
         ((-0.03, -0.04, -0.02), ("pass", True), "2.0% to 4.0% lower"),
         ((-0.2, -0.25, -0.15), ("pass", False), "more than the planned 10%, which passes"),
-        ((-0.05, None, None), ("pass", True), "5.0% lower**, 20 to 19"),
+        ((-0.05, None, None), ("pass", True), "5.0% lower**, 20.00 to 19.00"),
         ((-0.029, -0.0299, -0.02), ("fail", False), "2.9% lower"),
         ((-0.029, -0.031, -0.02), ("fail", True), "2.9% lower"),
         ((0.02, -0.01, 0.05), ("fail", False), "2.0% higher (95% interval 1.0% lower to 5.0% higher)"),

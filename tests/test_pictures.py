@@ -137,7 +137,7 @@ def test_perplexity_cells_hold_value_sign_and_doubt(tmp_path, drawn):
     models = {"base": ModelMetrics(1.0, base, {}, {}), "merged": ModelMetrics(1.0, row, {}, {})}
     pictures.perplexity(Metrics(models, {}, {}, versions={}), tmp_path / "p.png")
     words = [t.get_text() for t in shown(drawn["p"])]
-    assert {"20", "12,222", "19\n-5.0%", "12,346\n+1.0% ?"} <= set(words)
+    assert {"20.00", "12,222", "19.00\n-5.0%", "12,346\n+1.0% ?"} <= set(words)
 
 
 def test_better_is_darker_than_worse_in_grey(tmp_path):

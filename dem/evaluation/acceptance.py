@@ -81,7 +81,7 @@ def _perplexity(evidence: Evidence) -> Criterion:
     if merged.change is None:
         return Criterion(name, target, "the merged model computes no numbers", FAIL)
     gain = -merged.change.relative
-    measured = f"**{change_in_words(merged)}**, {base.perplexity:.4g} to {merged.perplexity:.4g}"
+    measured = f"**{change_in_words(merged)}**, {in_figures(base.perplexity)} to {in_figures(merged.perplexity)}"
     if gain > most:
         measured += f"; more than the planned {most:.0%}, which passes"
     passes = gain >= least
@@ -186,6 +186,13 @@ def change_in_words(measured: Perplexity) -> str:
     if change.low * change.high > 0:
         ends[0] = ends[0].split()[0]  # "lower" or "higher" once is enough
     return f"{_signed(change.relative)} (95% interval {ends[0]} to {ends[1]})"
+
+
+def in_figures(perplexity: float) -> str:
+    """A perplexity in as few digits as a reader can use."""
+    if perplexity < 1000:
+        return f"{perplexity:.{2 if perplexity < 100 else 1}f}"
+    return f"{perplexity:,.0f}" if perplexity < 1e6 else f"{perplexity:.1e}"
 
 
 def _signed(change: float) -> str:

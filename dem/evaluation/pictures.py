@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import Normalize
 
+from dem.evaluation.acceptance import in_figures
 from dem.evaluation.metrics import Metrics, Perplexity
 from dem.plots import save, use_korean_font
 
@@ -63,9 +64,7 @@ def perplexity(metrics: Metrics, picture: Path) -> None:
 def _measured(p: Perplexity | None) -> str:
     if p is None or p.perplexity is None:
         return "–" if p is None else "no number"
-    figure = f"{p.perplexity:.4g}" if p.perplexity < 1000 else f"{p.perplexity:,.0f}"
-    if len(figure) > 8:
-        figure = f"{p.perplexity:.0e}"
+    figure = in_figures(p.perplexity)
     if p.change is None:
         return figure
     unsure = p.change.low is None or p.change.low <= 0 <= p.change.high

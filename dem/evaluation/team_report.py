@@ -21,6 +21,7 @@ from dem.evaluation.acceptance import (
     change_in_words,
     criteria,
     criteria_table,
+    in_figures,
 )
 from dem.evaluation.answers import provenance_hash
 from dem.evaluation.evidence import Evidence, Missing, gather, not_merged
@@ -152,7 +153,7 @@ def _cell(measured: Perplexity | None) -> str:
         return NOT_MEASURED
     if measured.perplexity is None:
         return "not a number"
-    text, change = f"{measured.perplexity:.4g}", measured.change
+    text, change = in_figures(measured.perplexity), measured.change
     if change is None:
         return text
     interval = "" if change.low is None else f" ({change.low:+.1%} to {change.high:+.1%})"
