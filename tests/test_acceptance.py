@@ -155,6 +155,14 @@ def test_distribution(place, distance, sample, expected):
     assert verdict(place, DISTRIBUTION) == expected
 
 
+def test_one_domain_that_surely_fails_leaves_no_doubt(place):
+    place.summary("web", distance=0.2)
+    place.summary("법률", distance=0.045)
+    assert verdict(place, DISTRIBUTION) == ("fail", False)
+    place.summary("web", vector="another")
+    assert verdict(place, DISTRIBUTION) == ("not measured", False)
+
+
 def test_the_limit_of_the_distance_lies_between_normal_and_laplace():
     """A t distribution of 5 degrees of freedom is let pass, a Laplace and a uniform one are not."""
     x = np.linspace(-20, 20, 400_001)
@@ -196,6 +204,7 @@ def test_of_nothing_nothing_is_measured(tmp_path):
         lambda p: write_json(p.layout.durations, {"merged": p.merged, "merge": "x", "evaluation": 1}),
         lambda p: write_json(p.layout.diff_summary("web", ".json"), {"vector_fingerprint": "vector of web"}),
         lambda p: p.layout.answers.write_text("{}"),
+        lambda p: p.layout.ratings.write_text("{}"),
         lambda p: write_json(p.layout.metrics, {"format": 1, "models": {"base": {"perplexity": 3}}}),
         lambda p: (p.layout.adapter("web") / RUN_RECORD).write_text('{"seconds": "long"}'),
     ],

@@ -7,12 +7,11 @@ of NEAR_NORMAL means that nowhere do the shares of elements below a point differ
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dem.evaluation.evidence import Evidence, Missing
 from dem.evaluation.metrics import ALL, Perplexity
 from dem.evaluation.report import as_text
-from dem.evaluation.tally import Tally
 
 PASS, FAIL, PENDING, NOT_MEASURED = "pass", "fail", "pending", "not measured"
 
@@ -102,10 +101,9 @@ def _doubt(merged: Perplexity, passes: bool) -> str:
 def _prompts(evidence: Evidence) -> Criterion:
     wanted, of = PROMPTS
     name, target = "Answers better than the base's", f"at least {wanted} of {of} prompts"
-    if isinstance(evidence.answers, Missing):
-        return Criterion(name, target, as_text(evidence.answers), NOT_MEASURED)
-    tally = Tally(evidence.answers, evidence.ratings)
-    count = tally.outcomes()
+    if isinstance(evidence.tally, Missing):
+        return Criterion(name, target, as_text(evidence.tally), NOT_MEASURED)
+    count = evidence.tally.outcomes()
     total, better, unrated = count.total(), count["merged"], count[""]
     need = -(-total * wanted // of)
     if total != of:
@@ -134,10 +132,7 @@ def _differences(evidence: Evidence) -> list[Criterion]:
         lambda distance: distance <= NEAR_NORMAL,
         lambda distance: f"{distance:.3f}",
     )
-    samples = {d: s["normality"]["sample"] for d, s in found.items()}
-    near = [d for d, v in distances.items() if d in samples and _near_limit(v, samples[d])]
-    doubt = f"the sample leaves {', '.join(map(as_text, near))} on either side" if near else ""
-    return [norm, Criterion(normal.name, normal.target, normal.measured, normal.verdict, doubt)]
+    return [norm, replace(normal, doubt=_doubt_of_samples(found, normal.verdict))]
 
 
 def _distance(normality: dict) -> float | Missing:
@@ -145,8 +140,15 @@ def _distance(normality: dict) -> float | Missing:
     return Missing("its elements are all alike, or fewer than 20") if distance is None else distance
 
 
-def _near_limit(distance: float | Missing, sample: int) -> bool:
-    return not isinstance(distance, Missing) and abs(distance - NEAR_NORMAL) < sampling_error(sample)
+def _doubt_of_samples(summaries: dict[str, dict], verdict: str) -> str:
+    """Of a pass, the domains whose whole difference may be beyond the limit; of a fail, whether none surely is."""
+    measured = {d: s["normality"] for d, s in summaries.items() if s["normality"]["ks_distance"] is not None}
+    room = {d: (n["ks_distance"] - NEAR_NORMAL) / sampling_error(n["sample"]) for d, n in measured.items()}
+    near = [d for d, beyond in room.items() if abs(beyond) < 1]
+    surely = verdict == FAIL and any(beyond >= 1 for beyond in room.values())
+    if not near or surely or verdict == NOT_MEASURED:
+        return ""
+    return f"the sample leaves {', '.join(map(as_text, near))} on either side"
 
 
 def sampling_error(sample: int) -> float:
@@ -260,7 +262,8 @@ def _change_on(evidence: Evidence, domain: str) -> str:
 
 
 _HOW = [
-    "- **Training**: seconds of stage 1, its evaluations and the parts before an interruption included, loading not.",
+    "- **Training**: seconds of stage 1, its evaluations and what came before an interruption (up to the "
+    "saved state it went on from) included, loading not.",
     "- **Merge and evaluation**: the merge with its check, and the evaluation. Of models whose figures were kept from "
     "an earlier evaluation, the time that they took then counts.",
     "- **Perplexity**: on all domains' test tokens together, so that a domain counts by its text. The interval is of a "

@@ -14,7 +14,8 @@ from dem.errors import RequestError
 from dem.evaluation.answers import Answers, provenance_hash, read_answers
 from dem.evaluation.durations import Durations, read_durations
 from dem.evaluation.metrics import ALL, Metrics, read_metrics
-from dem.evaluation.ratings import Ratings, read_ratings
+from dem.evaluation.ratings import read_ratings
+from dem.evaluation.tally import Tally
 from dem.layout import RUN_RECORD, Layout
 
 Found = TypeVar("Found")
@@ -39,8 +40,8 @@ class Evidence:
     merge_seconds: float | Missing
     evaluation_seconds: float | Missing
     metrics: Metrics | Missing
-    answers: Answers | Missing
-    ratings: Ratings
+    tally: Tally | Missing
+    """Of the answers' ratings."""
 
 
 def gather(layout: Layout) -> Evidence:
@@ -57,8 +58,7 @@ def gather(layout: Layout) -> Evidence:
         merge_seconds=_or_missing(lambda: read_durations(layout).merge),
         evaluation_seconds=_or_missing(lambda: _evaluation_seconds(read_durations(layout))),
         metrics=metrics,
-        answers=_or_missing(lambda: _answers(layout, merged)),
-        ratings=read_ratings(layout.ratings),
+        tally=_or_missing(lambda: Tally(_answers(layout, merged), read_ratings(layout.ratings))),
     )
 
 
@@ -83,7 +83,7 @@ def _merge_record(layout: Layout) -> dict[str, Any]:
     if not layout.merge_record.is_file():
         raise RequestError("there is no merged model")
     record = read_json(layout.merge_record)
-    for source in record["domains"].values():
+    for source in record["domains"].values():  # what others rely on is there
         source["source"]["fingerprint"], source["difference_fingerprint"], float(source["weight"])
     return record
 
@@ -106,6 +106,7 @@ def _difference(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str
     summary = read_json(path)
     if summary.get("vector_fingerprint") != merged["difference_fingerprint"]:
         raise RequestError("the summary is not of the difference that was merged: make it again (dem/vector_diff.py)")
+    # What others rely on is there.
     float(summary["norm_before_normalisation"]), summary["normality"]["ks_distance"]
     return summary
 

@@ -27,7 +27,6 @@ from dem.evaluation.answers import provenance_hash
 from dem.evaluation.evidence import Evidence, Missing, gather, not_merged
 from dem.evaluation.metrics import ALL, Perplexity
 from dem.evaluation.report import TEXT_METRICS, as_text
-from dem.evaluation.tally import Tally
 from dem.layout import Layout
 
 
@@ -93,9 +92,9 @@ def _direction(measured: Perplexity) -> str:
 
 
 def _answers_verdict(evidence: Evidence) -> str:
-    if isinstance(evidence.answers, Missing):
-        return f"Its answers were not compared: {as_text(evidence.answers)}."
-    tally = Tally(evidence.answers, evidence.ratings)
+    tally = evidence.tally
+    if isinstance(tally, Missing):
+        return f"Its answers were not compared: {as_text(tally)}."
     count = tally.outcomes()
     better, worse, total = count["merged"], count["base"], count.total()
     if not (tally.raters or tally.judged_pairs):
@@ -161,7 +160,7 @@ def _cell(measured: Perplexity | None) -> str:
 
 
 def _answers_section(evidence: Evidence, layout: Layout) -> list[str]:
-    if isinstance(evidence.answers, Missing):
+    if isinstance(evidence.tally, Missing):
         return []
     return [
         "## Answers",
@@ -264,7 +263,7 @@ def _missing(evidence: Evidence, layout: Layout) -> list[tuple[str, object]]:
         ("Duration of the merge", evidence.merge_seconds),
         ("Duration of the evaluation", evidence.evaluation_seconds),
     ]
-    found += [("Perplexity and other figures", evidence.metrics), ("Answers", evidence.answers)]
+    found += [("Perplexity and other figures", evidence.metrics), ("Answers", evidence.tally)]
     found.append(("Interference between domains", _interference(layout)))
     if not layout.loss_picture.is_file():
         found.append(("Loss curves", Missing("no record of a training")))
