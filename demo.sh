@@ -24,6 +24,8 @@ PYTHON
 
 echo
 echo "Where to look:"
+echo "  demo/results/report.md                    is the merged model better, by how much, how sure is that; with pictures"
+echo "  demo/results/acceptance.md                the plan's criteria, each with its verdict"
 echo "  demo/results/metric_summary.csv           a row per model, a column per metric"
 echo "  demo/results/eval_prompt_comparison.md    ten prompts, the answers of all models side by side"
 echo "  demo/results/rating_sheet.html            a page to rate those answers on, blind"

@@ -238,7 +238,7 @@ class EvaluationConfig:
     """Stage 3: the comparison of base, domain models and merged model."""
 
     enabled: bool = True
-    """False merges only."""
+    """False merges only, and reports what is known without it."""
     prompts: FilePath = FilePath("prompts.jsonl")
     """JSON lines with prompt and, where there is one, reference; the default stands beside the config file."""
     max_new_tokens: PositiveInt = 128

@@ -204,6 +204,7 @@ class Statistics:
             "domain": index.domain,
             "base": index.base,
             "source": index.source,
+            "vector_fingerprint": index.vector_fingerprint,
             "storage": index.storage,
             "dtype": index.dtype,
             "normalize": index.normalize,

@@ -417,6 +417,34 @@ class Difference:
             )
         return flat
 
+    def elements(self, name: str) -> Callable[[int, int], np.ndarray]:
+        """The function to a parameter's elements from the first up to the second number (C order), as float32.
+
+        Of a parameter that the difference does not change they are zeros.
+
+        Raises:
+            RequestError: the factors hold NaN or Inf, or are not what the index describes.
+        """
+        if name not in self:
+            return lambda first, last: np.zeros(last - first, np.float32)
+        if factors := self.factors(name):
+            left, right = factors
+            width = right.shape[1]
+
+            def of_product(first: int, last: int) -> np.ndarray:
+                start = first // width
+                rows = left[start : -(-last // width)] @ right
+                return rows.view(-1).numpy()[first - start * width : last - start * width]
+
+            return of_product
+
+        def of_vector(first: int, last: int) -> np.ndarray:  # not of the mapped file, whose pages would stay
+            values = torch.empty(last - first)
+            self.read_into(values, self._parameters[name].offset + first)
+            return values.numpy()
+
+        return of_vector
+
     def sample(self, count: int, seed: int) -> np.ndarray:
         """`count` elements of the changes (all, if there are no more) at places drawn with `seed`, as float64."""
         ends = np.cumsum([p.size for p in self.index.parameters])

@@ -144,6 +144,51 @@ class Layout:
         return self.results / "evaluated" / f"{model}.json"
 
     @property
+    def acceptance(self) -> Path:
+        """The plan's criteria, each with what was measured and a verdict."""
+        return self.results / "acceptance.md"
+
+    @property
+    def report(self) -> Path:
+        """Everything on one page, with the pictures."""
+        return self.results / "report.md"
+
+    @property
+    def interference(self) -> Path:
+        """How the domains' differences agree and disagree."""
+        return self.results / "interference.json"
+
+    @property
+    def durations(self) -> Path:
+        """How long the last merge and its evaluation took."""
+        return self.results / "durations.json"
+
+    @property
+    def perplexity_picture(self) -> Path:
+        """Perplexity of each model on each domain."""
+        return self.results / "perplexity.png"
+
+    @property
+    def loss_picture(self) -> Path:
+        """Loss of all trainings."""
+        return self.results / "loss_curves.png"
+
+    @property
+    def norm_picture(self) -> Path:
+        """Norm of each domain's difference in each layer."""
+        return self.results / "difference_norms.png"
+
+    @property
+    def interference_picture(self) -> Path:
+        """How the domains' differences agree and disagree, drawn."""
+        return self.results / "interference.png"
+
+    @property
+    def weight_picture(self) -> Path:
+        """Weight of each domain in the merge."""
+        return self.results / "merge_weights.png"
+
+    @property
     def answers(self) -> Path:
         """The answers of the last evaluation, from which the report can be written anew."""
         return self.results / "answers.json"

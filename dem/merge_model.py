@@ -7,8 +7,9 @@
 Reads diff_vectors/ and the base model; writes merged_model/, a complete model. The comparison also reads
 parquet_ready/, checkpoints/ and the prompts, and writes results/eval_prompt_comparison.md,
 results/metric_summary.csv, results/metrics.json, and results/rating_sheet.html, on which people rate the answers;
---ratings puts what they export into the report. What was measured of a model is kept in results/evaluated/, and
-measured again only when model, text, prompts or settings have changed.
+--ratings puts what they export into the report. results/report.md gathers everything on one page, with pictures and
+the plan's criteria (results/acceptance.md), also after a merge without an evaluation. What was measured of a model is
+kept in results/evaluated/, and measured again only when model, text, prompts or settings have changed.
 """
 
 import sys
@@ -50,7 +51,8 @@ def main(argv: list[str] | None = None) -> None:
     require_writable(layout.results, layout.evaluated("base").parent, layout.merge_log.parent)
     start_log(layout.merge_log)
     evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
-    merge(request, domains, base)
+    seconds = merge(request, domains, base)
+    describe_merge(request, domains, seconds)
     if evaluation_inputs:
         evaluate(request, base, *evaluation_inputs)
 
@@ -67,8 +69,12 @@ def _domains_of(request: Request) -> list[str]:
     return [domain for domain in config.domains if domain in config.merge.weights]
 
 
-def merge(request: Request, domains: list[str], base: Path) -> None:
-    """Write merged_model/ from the base in the folder `base` and the differences of `domains`; or only say the plan."""
+def merge(request: Request, domains: list[str], base: Path) -> float:
+    """Write merged_model/ from the base in the folder `base` and the differences of `domains`; or only say the plan.
+
+    Returns:
+        Seconds that it took.
+    """
     from dem.atomic import new_folder
     from dem.checkpoints import Checkpoint
     from dem.common import log, progress_bar
@@ -91,7 +97,7 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
     if plan.memory > plan.free_memory:
         log.info("plan: WARNING: that is more memory than is available; weighted_sum needs the least")
     if request.dry_run:
-        return
+        return time.monotonic() - began
     from dem.verify import compare_with_exact, write_model  # with transformers' models: not for a dry run
 
     provenance = make_provenance(config.merge, config.base_model, differences)
@@ -106,7 +112,24 @@ def merge(request: Request, domains: list[str], base: Path) -> None:
     log.info(
         f"merge: logits differ by {gap.relative:.2g} of their size from the unrounded ones (up to {gap.limit:.2g})"
     )
-    log.info(f"merge: done in {time.monotonic() - began:.1f} s -> {layout.merged_model}")
+    seconds = time.monotonic() - began
+    log.info(f"merge: done in {seconds:.1f} s -> {layout.merged_model}")
+    return seconds
+
+
+def describe_merge(request: Request, domains: list[str], seconds: float) -> None:
+    """Compare the differences that were merged, draw what is known of them, and write the report of it so far."""
+    from dem.common import log
+    from dem.evaluation.describe import describe_differences
+    from dem.evaluation.durations import Durations, write_durations
+    from dem.evaluation.team_report import publish_report
+
+    layout = request.layout
+    began = time.monotonic()
+    write_durations(layout, Durations(merge=seconds))
+    describe_differences(layout, domains)
+    publish_report(layout)
+    log.info(f"merge: differences compared and drawn in {time.monotonic() - began:.1f} s; see {layout.report}")
 
 
 def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tuple:
@@ -154,9 +177,11 @@ def evaluate(
     """Compare base, domain models and merged model on the test splits and the prompts; write results/."""
     from dem.atomic import write_text
     from dem.common import load_tokenizer, log, peak_memory_gib
+    from dem.evaluation import pictures
     from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import Questions, compare
     from dem.evaluation.documents import encode_documents
+    from dem.evaluation.durations import keep_evaluation
     from dem.evaluation.intervals import CONFIDENCE
     from dem.evaluation.metrics import make_metrics
     from dem.evaluation.rate import ask_judge, publish
@@ -183,6 +208,8 @@ def evaluate(
     metrics = make_metrics(results, questions.settings(), fingerprints, harness.note if harness else None)
     metrics.write(layout.metrics)
     write_text(layout.metric_summary, metric_table(metrics))
+    keep_evaluation(layout, time.monotonic() - began, metrics)
+    pictures.perplexity(metrics, layout.perplexity_picture)
     answers = Answers(prompts, results, config.evaluation.max_new_tokens, provenance_hash(layout.merge_record))
     publish(answers, layout)
     log.info(f"perplexity on the test splits (change against the base, {CONFIDENCE:.0%} interval):")
@@ -192,7 +219,7 @@ def evaluate(
         log.info(f"no interval for {', '.join(lone)}: one test document does not say how sure a change is")
     log.info(
         f"evaluation: done in {time.monotonic() - began:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
-        f"see {layout.prompt_comparison}, {layout.metric_summary} and {layout.metrics}; "
+        f"see {layout.report}, and {layout.prompt_comparison}, {layout.metric_summary} and {layout.metrics}; "
         f"{layout.rating_sheet} is to rate the answers on"
     )
     if config.evaluation.judge:

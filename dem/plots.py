@@ -17,7 +17,7 @@ SIZE = (8, 4.5)
 DPI = 120
 
 
-def _use_korean_font() -> None:
+def use_korean_font() -> None:
     """Draw with NanumGothic, which comes as a file in the package koreanize-matplotlib.
 
     The package is not imported: its code needs distutils, which Python 3.12 no longer has.
@@ -29,7 +29,8 @@ def _use_korean_font() -> None:
         plt.rcParams["axes.unicode_minus"] = False
 
 
-def _save(figure: plt.Figure, path: Path) -> None:
+def save(figure: plt.Figure, path: Path) -> None:
+    """Write the figure to `path`, whole or not at all, and forget it."""
     with new_file(path) as partial:
         figure.savefig(partial, dpi=DPI, format="png")
     plt.close(figure)
@@ -37,7 +38,7 @@ def _save(figure: plt.Figure, path: Path) -> None:
 
 def convergence(table: Path, picture: Path, domain: str) -> None:
     """Draw loss and eval_loss over steps from a `train_<domain>.csv`."""
-    _use_korean_font()
+    use_korean_font()
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
@@ -48,14 +49,14 @@ def convergence(table: Path, picture: Path, domain: str) -> None:
     axes.set(title=f"Training on {domain}", xlabel="step", ylabel="loss (nats per token)")
     axes.grid(alpha=0.3)
     axes.legend()
-    _save(figure, picture)
+    save(figure, picture)
 
 
 def difference_histogram(
     counts: np.ndarray, edges: np.ndarray, mean: float, std: float, picture: Path, title: str
 ) -> None:
     """Draw a difference's histogram (log scale) beside the normal curve of the same mean and deviation."""
-    _use_korean_font()
+    use_korean_font()
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
     axes.stairs(counts, edges, fill=True, color="0.7", label="elements")
     if std > 0:
@@ -66,4 +67,4 @@ def difference_histogram(
     axes.set_ylim(bottom=0.5, top=max(int(counts.max()), 1) * 2)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper right")
-    _save(figure, picture)
+    save(figure, picture)

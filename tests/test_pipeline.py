@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DOMAINS, make_adapter, make_workplace
+from conftest import DOMAINS, Workplace, make_adapter, make_workplace
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dem.config import DataConfig
@@ -67,6 +67,9 @@ def test_every_stage_writes_what_the_layout_promises_and_nothing_else(finished):
     expected += [f"merged_model/{name}" for name in merged]
     expected += ["logs/merge.log", "results/answers.json", "results/eval_prompt_comparison.md"]
     expected += ["results/metric_summary.csv", "results/metrics.json", "results/rating_sheet.html"]
+    expected += ["results/acceptance.md", "results/report.md", "results/durations.json", "results/interference.json"]
+    pictures = ("perplexity", "loss_curves", "difference_norms", "interference", "merge_weights")
+    expected += [f"results/{name}.png" for name in pictures]
     expected += [f"results/evaluated/{name}.json" for name in ("base", *DOMAINS, "merged")]
     assert files == sorted(expected)
 
@@ -123,6 +126,29 @@ def test_comparison_holds_every_prompt_and_model(finished):
     page = finished.layout.prompt_comparison.read_text(encoding="utf-8")
     assert "오늘 날씨는" in page and page.count("| merged | ") == 3  # the metrics and two prompts
     assert "unrated" in page and "Reference: 맑고 따뜻해요." in page
+
+
+def test_report_and_verdict_are_of_this_run(finished):
+    page = finished.layout.report.read_text(encoding="utf-8")
+    assert page.startswith("# Is the merged model better?\n\n**") and page.count("](") == 10
+    assert "not measured" not in page.replace("## Not measured", "") and "| **pending** |" in page
+    rows = {r["model"]: r for r in csv.DictReader(finished.layout.metric_summary.open(encoding="utf-8"))}
+    change = float(rows["merged"]["change_all"])
+    acceptance = finished.layout.acceptance.read_text(encoding="utf-8")
+    assert f"**{abs(change):.1%} {'lower' if change < 0 else 'higher'}" in acceptance
+    durations = json.loads(finished.layout.durations.read_text(encoding="utf-8"))
+    logged = finished.layout.merge_log.read_text(encoding="utf-8")
+    for what in ("merge", "evaluation"):
+        assert float(re.search(rf"{what}: done in ([\d.]+) s", logged)[1]) == pytest.approx(durations[what], abs=1.0)
+
+
+def test_merging_alone_reports_that_nothing_was_evaluated(finished, tmp_path):
+    place = Workplace(tmp_path / "root", finished.base, finished.config)
+    shutil.copytree(finished.root, place.root)
+    assert place.merge("--merge.weights.web", "0.9", "--evaluation.enabled", "false") == 0
+    head = place.layout.report.read_text(encoding="utf-8").split("## ")[0]
+    assert "was not measured**: the last evaluation is of a model merged before this one" in head
+    assert "| Merge and evaluation | at most 20 min in all | merge 0." in place.layout.acceptance.read_text("utf-8")
 
 
 def test_provenance_names_what_was_merged(finished):

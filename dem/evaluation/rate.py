@@ -14,6 +14,7 @@ from dem.evaluation.prompt_report import prompt_comparison
 from dem.evaluation.rating_sheet import rating_sheet, take_ratings
 from dem.evaluation.ratings import Ratings, read_ratings
 from dem.evaluation.tally import Tally
+from dem.evaluation.team_report import publish_report
 from dem.layout import Layout
 
 KEY = "DEM_JUDGE_API_KEY"
@@ -86,6 +87,7 @@ def api_key() -> str:
 def _report(answers: Answers, ratings: Ratings, layout: Layout) -> None:
     merged_since = answers.provenance != provenance_hash(layout.merge_record)
     write_text(layout.prompt_comparison, prompt_comparison(answers, ratings, merged_since))
+    publish_report(layout)
     count = Tally(answers, ratings).outcomes()
     if count.total() > count[""]:
         log.info(

@@ -1,0 +1,137 @@
+"""What lies in the files about the merged model, each figure beside the reason where there is none.
+
+A file that tells of something else than the merged model that is there now (an earlier merge, an adapter trained
+anew) tells nothing of it: its figures are Missing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from dem.common import read_json
+from dem.diffs import adapter_fingerprint
+from dem.errors import RequestError
+from dem.evaluation.answers import Answers, provenance_hash, read_answers
+from dem.evaluation.durations import Durations, read_durations
+from dem.evaluation.metrics import ALL, Metrics, read_metrics
+from dem.evaluation.ratings import read_ratings
+from dem.evaluation.tally import Tally
+from dem.layout import RUN_RECORD, Layout
+
+Found = TypeVar("Found")
+
+
+class Missing(str):
+    """Why something is not there, as a phrase."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that the criteria and the report speak of."""
+
+    domains: list[str]
+    """Those that were merged, in the order of the merge."""
+    record: dict[str, Any] | Missing
+    """What the merged model was made of (dem_provenance.json)."""
+    training_seconds: dict[str, float | Missing]
+    """By domain."""
+    differences: dict[str, dict[str, Any] | Missing]
+    """The summary of each domain's difference, by domain."""
+    merge_seconds: float | Missing
+    evaluation_seconds: float | Missing
+    metrics: Metrics | Missing
+    tally: Tally | Missing
+    """Of the answers' ratings."""
+
+
+def gather(layout: Layout) -> Evidence:
+    """Read everything; what is missing, damaged or of another model is Missing."""
+    record = _or_missing(lambda: _merge_record(layout))
+    sources = {} if isinstance(record, Missing) else record["domains"]
+    merged = provenance_hash(layout.merge_record)
+    metrics = _or_missing(lambda: _metrics(layout, merged))
+    return Evidence(
+        domains=list(sources),
+        record=record,
+        training_seconds={d: _or_missing(lambda d=d: _training_seconds(layout, d, sources[d])) for d in sources},
+        differences={d: _or_missing(lambda d=d: _difference(layout, d, sources[d])) for d in sources},
+        merge_seconds=_or_missing(lambda: read_durations(layout).merge),
+        evaluation_seconds=_or_missing(lambda: _evaluation_seconds(read_durations(layout))),
+        metrics=metrics,
+        tally=_or_missing(lambda: Tally(_answers(layout, merged), read_ratings(layout.ratings))),
+    )
+
+
+def not_merged(evidence: Evidence) -> list[str]:
+    """Domains that have a test split and took no part in the merge."""
+    if isinstance(evidence.metrics, Missing):
+        return []
+    tested = evidence.metrics.models["base"].perplexity
+    return [domain for domain in tested if domain != ALL and domain not in evidence.domains]
+
+
+def _or_missing(read: Callable[[], Found]) -> Found | Missing:
+    try:
+        return read()
+    except RequestError as error:
+        return Missing(error)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        return Missing(f"the record is damaged ({error!r})")
+
+
+def _merge_record(layout: Layout) -> dict[str, Any]:
+    if not layout.merge_record.is_file():
+        raise RequestError("there is no merged model")
+    record = read_json(layout.merge_record)
+    for source in record["domains"].values():  # what others rely on is there
+        source["source"]["fingerprint"], source["difference_fingerprint"], float(source["weight"])
+    return record
+
+
+def _training_seconds(layout: Layout, domain: str, merged: dict[str, Any]) -> float:
+    if merged["source"].get("kind") != "adapter":
+        raise RequestError("its difference was not made from an adapter")
+    adapter = layout.adapter(domain)
+    if not (adapter / RUN_RECORD).is_file():
+        raise RequestError("no record of its training")
+    if adapter_fingerprint(adapter) != merged["source"]["fingerprint"]:
+        raise RequestError("its adapter has changed since the merge")
+    return float(read_json(adapter / RUN_RECORD)["seconds"])
+
+
+def _difference(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str, Any]:
+    path = layout.diff_summary(domain, ".json")
+    if not path.is_file():
+        raise RequestError("no summary of its difference")
+    summary = read_json(path)
+    if summary.get("vector_fingerprint") != merged["difference_fingerprint"]:
+        raise RequestError("the summary is not of the difference that was merged: make it again (dem/vector_diff.py)")
+    # What others rely on is there.
+    float(summary["norm_before_normalisation"]), summary["normality"]["ks_distance"]
+    return summary
+
+
+def _evaluation_seconds(durations: Durations) -> float:
+    if durations.evaluation is None:
+        raise RequestError("not evaluated, or not to the end")
+    return durations.evaluation
+
+
+def _metrics(layout: Layout, merged: str | None) -> Metrics:
+    if not layout.metrics.is_file():
+        raise RequestError("not evaluated")
+    metrics = read_metrics(layout.metrics)
+    if metrics.fingerprints.get("merged") != merged:
+        raise RequestError("the last evaluation is of a model merged before this one: evaluate again")
+    if not {"base", "merged"} <= set(metrics.models):
+        raise RequestError("the last evaluation lacks base or merged: evaluate again")
+    return metrics
+
+
+def _answers(layout: Layout, merged: str | None) -> Answers:
+    if not layout.answers.is_file():
+        raise RequestError("no answers")
+    answers = read_answers(layout.answers)
+    if answers.provenance != merged:
+        raise RequestError("the last answers are of a model merged before this one: evaluate again")
+    return answers

@@ -1,0 +1,165 @@
+"""What interferes with what: how alike the domains' differences point, and how often their signs disagree.
+
+Two figures of each pair of domains, both of the differences as they are stored, before merge.weights:
+
+- the cosine of the angle between the two whole vectors: 1 the same direction, 0 unrelated, -1 opposite;
+- the sign conflict: of the elements that both change, the share with opposite signs. Every element counts alike;
+  chance gives a half.
+
+A parameter that one of them does not change is zero there.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from dem.diffs import Difference
+
+FORMAT = 1
+PIECE = 1 << 12
+"""Elements that are read together; within one parameter."""
+PIECES = 1 << 12
+"""Pieces that are looked at, drawn with SEED; where there are no more, all of them are."""
+SEED = 0
+
+Matrix = list[list[float | None]]
+
+
+@dataclass(frozen=True)
+class Interference:
+    """A row and a column per domain; None on the diagonal and where a figure does not exist (a difference of 0)."""
+
+    domains: list[str]
+    elements: int
+    """Of all parameters that one of the domains changes."""
+    sampled: int
+    """Elements that were looked at."""
+    cosine: Matrix
+    cosine_error: Matrix
+    """Standard error from the sampling; 0 where all elements counted."""
+    sign_conflict: Matrix
+    sign_conflict_error: Matrix
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, for JSON."""
+        return {"format": FORMAT, "seed": SEED, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Elements `first` up to `last` of a parameter."""
+
+    name: str
+    first: int
+    last: int
+
+
+def measure(differences: dict[str, Difference]) -> Interference:
+    """Compare every two of `differences`, by domain, in less than 0.1 GiB beside the factors of one parameter.
+
+    Cosines come from sums over parameters of <x, y>. Where every domain that changes a parameter stores it as two
+    factors (B A), the sum is exact without the product: trace((B1^T B2) (A2 A1^T)), in float64. The sums of other
+    parameters, and all signs, come from a random sample of pieces (simple, without replacement), since a full pass
+    over several dense vectors of 10 GB would take minutes. The errors are those of a ratio estimator in such a
+    sample of clusters (Cochran 1977, Sampling Techniques, chapters 6 and 9).
+
+    Raises:
+        RequestError: factors are damaged.
+    """
+    sizes = {p.name: p.size for d in differences.values() for p in d.index.parameters}
+    vectors = list(differences.values())
+    exact = np.zeros((len(vectors), len(vectors)))
+    dense = {p.name for d in vectors for p in d.index.parameters if not p.factors}
+    by_factors = [name for name in sizes if name not in dense]
+    for name in by_factors:
+        exact += _gram_of_factors(vectors, name)
+    pieces, total = _draw(sizes)
+    found = list(_look(vectors, pieces, dense))
+    grams, both, opposite = (np.array(figures) for figures in zip(*found, strict=True))
+    cosine = _cosines(exact, grams, total)
+    conflict = _shares(opposite, both, total)
+    looked_at = sum(piece.last - piece.first for piece in pieces)
+    domains = list(differences)
+    return Interference(domains, sum(sizes.values()), looked_at, *map(_plain, (*cosine, *conflict)))
+
+
+def _gram_of_factors(vectors: list[Difference], name: str) -> np.ndarray:
+    """<x, y> of the changes of one parameter, whose factors every vector that changes it has."""
+    gram = np.zeros((len(vectors), len(vectors)))
+    factors = {i: d.factors(name) for i, d in enumerate(vectors) if name in d}
+    halves = {i: (left.double().numpy(), right.double().numpy()) for i, (left, right) in factors.items()}
+    for i, (left, right) in halves.items():
+        for j, (other_left, other_right) in halves.items():
+            if j >= i:
+                gram[i, j] = gram[j, i] = np.sum((left.T @ other_left) * (right @ other_right.T))
+    return gram
+
+
+def _draw(sizes: dict[str, int]) -> tuple[list[_Piece], int]:
+    """The pieces to look at, in the order in which they lie in the files, and the number of all pieces."""
+    counts = {name: -(-size // PIECE) for name, size in sizes.items()}
+    ends = np.cumsum(list(counts.values()))
+    total = int(ends[-1])
+    chosen = np.arange(total)
+    if total > PIECES:
+        chosen = np.sort(np.random.default_rng(SEED).choice(total, PIECES, replace=False, shuffle=False))
+    names = list(counts)
+    pieces = []
+    for number in chosen:
+        owner = int(np.searchsorted(ends, number, side="right"))
+        name = names[owner]
+        first = int(number - ends[owner] + counts[name]) * PIECE
+        pieces.append(_Piece(name, first, min(first + PIECE, sizes[name])))
+    return pieces, total
+
+
+def _look(
+    vectors: list[Difference], pieces: list[_Piece], dense: set[str]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Of each piece and every two vectors: <x, y> (0 where the factors tell), elements both change, opposite signs."""
+    readers: dict[str, list[Callable[[int, int], np.ndarray]]] = {}
+    for piece in pieces:
+        if piece.name not in readers:
+            readers = {piece.name: [d.elements(piece.name) for d in vectors]}  # pieces of a parameter stand together
+        values = np.stack([read(piece.first, piece.last) for read in readers[piece.name]]).astype(np.float64)
+        signs = np.sign(values)
+        changed = np.abs(signs)
+        both = changed @ changed.T
+        gram = values @ values.T if piece.name in dense else np.zeros_like(both)
+        yield gram, both, (both - signs @ signs.T) / 2
+
+
+def _cosines(exact: np.ndarray, grams: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and their errors, from exact sums and from those of some of the `total` pieces, (pieces, n, n)."""
+    sums = exact + grams.sum(0) * (total / len(grams))
+    squares = np.diagonal(sums)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 1 / np.sqrt(np.outer(squares, squares))
+        cosines = np.clip(sums * scale, -1, 1)
+        own = np.diagonal(grams, axis1=1, axis2=2) / squares
+        leads = grams * scale - cosines * (own[:, :, None] + own[:, None, :]) / 2
+    return cosines, _error(leads, total)
+
+
+def _shares(parts: np.ndarray, wholes: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shares sum(parts) / sum(wholes) over the pieces, and their errors."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = parts.sum(0) / wholes.sum(0)
+        leads = (parts - shares * wholes) / (wholes.sum(0) * (total / len(parts)))
+    return shares, _error(leads, total)
+
+
+def _error(leads: np.ndarray, total: int) -> np.ndarray:
+    """Standard error of the estimated sum over all `total` pieces of `leads`, which some pieces have, (pieces, ...)."""
+    count = len(leads)
+    if count == total:
+        return np.where(np.isfinite(leads[0]), 0.0, np.nan)
+    return total * np.sqrt((1 - count / total) * leads.var(0, ddof=1) / count)
+
+
+def _plain(matrix: np.ndarray) -> Matrix:
+    return [
+        [float(v) if i != j and np.isfinite(v) else None for j, v in enumerate(row)] for i, row in enumerate(matrix)
+    ]
