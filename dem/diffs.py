@@ -417,17 +417,16 @@ class Difference:
             )
         return flat
 
-    def elements(self, name: str) -> Callable[[int, int], np.ndarray]:
+    def elements(
+        self, name: str, factors: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> Callable[[int, int], np.ndarray]:
         """The function to a parameter's elements from the first up to the second number (C order), as float32.
 
-        Of a parameter that the difference does not change they are zeros.
-
-        Raises:
-            RequestError: the factors hold NaN or Inf, or are not what the index describes.
+        Of a parameter that the difference does not change they are zeros. `factors` are those of `factors(name)`.
         """
         if name not in self:
             return lambda first, last: np.zeros(last - first, np.float32)
-        if factors := self.factors(name):
+        if factors:
             left, right = factors
             width = right.shape[1]
 

@@ -9,8 +9,8 @@ Two figures of each pair of domains, both of the differences as they are stored,
 A parameter that one of them does not change is zero there.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ PIECES = 1 << 12
 SEED = 0
 
 Matrix = list[list[float | None]]
+Figures = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of a piece and every two vectors: <x, y> (0 where the factors tell), elements both change, opposite signs."""
 
 
 @dataclass(frozen=True)
@@ -70,31 +72,23 @@ def measure(differences: dict[str, Difference]) -> Interference:
     """
     sizes = {p.name: p.size for d in differences.values() for p in d.index.parameters}
     vectors = list(differences.values())
-    exact = np.zeros((len(vectors), len(vectors)))
     dense = {p.name for d in vectors for p in d.index.parameters if not p.factors}
-    by_factors = [name for name in sizes if name not in dense]
-    for name in by_factors:
-        exact += _gram_of_factors(vectors, name)
     pieces, total = _draw(sizes)
-    found = list(_look(vectors, pieces, dense))
+    of_name: dict[str, list[_Piece]] = {name: [] for name in sizes}
+    for piece in pieces:
+        of_name[piece.name].append(piece)
+
+    exact, found = np.zeros((len(vectors), len(vectors))), []
+    for name in sizes:
+        gram, figures = _look(vectors, name, of_name[name], name in dense)
+        exact += gram
+        found += figures
     grams, both, opposite = (np.array(figures) for figures in zip(*found, strict=True))
     cosine = _cosines(exact, grams, total)
     conflict = _shares(opposite, both, total)
     looked_at = sum(piece.last - piece.first for piece in pieces)
     domains = list(differences)
     return Interference(domains, sum(sizes.values()), looked_at, *map(_plain, (*cosine, *conflict)))
-
-
-def _gram_of_factors(vectors: list[Difference], name: str) -> np.ndarray:
-    """<x, y> of the changes of one parameter, whose factors every vector that changes it has."""
-    gram = np.zeros((len(vectors), len(vectors)))
-    factors = {i: d.factors(name) for i, d in enumerate(vectors) if name in d}
-    halves = {i: (left.double().numpy(), right.double().numpy()) for i, (left, right) in factors.items()}
-    for i, (left, right) in halves.items():
-        for j, (other_left, other_right) in halves.items():
-            if j >= i:
-                gram[i, j] = gram[j, i] = np.sum((left.T @ other_left) * (right @ other_right.T))
-    return gram
 
 
 def _draw(sizes: dict[str, int]) -> tuple[list[_Piece], int]:
@@ -115,20 +109,23 @@ def _draw(sizes: dict[str, int]) -> tuple[list[_Piece], int]:
     return pieces, total
 
 
-def _look(
-    vectors: list[Difference], pieces: list[_Piece], dense: set[str]
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each piece and every two vectors: <x, y> (0 where the factors tell), elements both change, opposite signs."""
-    readers: dict[str, list[Callable[[int, int], np.ndarray]]] = {}
+def _look(vectors: list[Difference], name: str, pieces: list[_Piece], dense: bool) -> tuple[np.ndarray, list[Figures]]:
+    """Of one parameter <x, y> of every two vectors, exactly, unless one is dense (then 0), and what its pieces say."""
+    factors = {i: d.factors(name) for i, d in enumerate(vectors) if name in d}
+    gram = np.zeros((len(vectors), len(vectors)))
+    if not dense:
+        halves = {i: (left.double().numpy(), right.double().numpy()) for i, (left, right) in factors.items()}
+        for (i, (left, right)), (j, (other_left, other_right)) in combinations_with_replacement(halves.items(), 2):
+            gram[i, j] = gram[j, i] = np.sum((left.T @ other_left) * (right @ other_right.T))
+    readers = [d.elements(name, factors.get(i)) for i, d in enumerate(vectors)]
+    figures = []
     for piece in pieces:
-        if piece.name not in readers:
-            readers = {piece.name: [d.elements(piece.name) for d in vectors]}  # pieces of a parameter stand together
-        values = np.stack([read(piece.first, piece.last) for read in readers[piece.name]]).astype(np.float64)
+        values = np.stack([read(piece.first, piece.last) for read in readers]).astype(np.float64)
         signs = np.sign(values)
         changed = np.abs(signs)
         both = changed @ changed.T
-        gram = values @ values.T if piece.name in dense else np.zeros_like(both)
-        yield gram, both, (both - signs @ signs.T) / 2
+        figures.append((values @ values.T if dense else np.zeros_like(both), both, (both - signs @ signs.T) / 2))
+    return gram, figures
 
 
 def _cosines(exact: np.ndarray, grams: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:

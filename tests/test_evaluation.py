@@ -11,11 +11,11 @@ from dem.evaluation import text_metrics
 from dem.evaluation.answers import Answers
 from dem.evaluation.documents import Document
 from dem.evaluation.metrics import make_metrics
-from dem.evaluation.perplexity import Scores
 from dem.evaluation.prompt_report import prompt_comparison
 from dem.evaluation.prompts import Prompt, read_prompts
 from dem.evaluation.ratings import Ratings
 from dem.evaluation.report import ModelResult, as_text
+from dem.evaluation.scores import Scores
 from dem.evaluation.tables import metric_table, perplexity_lines
 from dem.evaluation.text_metrics import score_texts
 

@@ -19,8 +19,9 @@ from dem.evaluation import intervals, perplexity
 from dem.evaluation.documents import Document, encode_documents
 from dem.evaluation.intervals import Change, changes
 from dem.evaluation.metrics import make_metrics, read_metrics
-from dem.evaluation.perplexity import Scores, score, windows
+from dem.evaluation.perplexity import score, windows
 from dem.evaluation.report import ModelResult
+from dem.evaluation.scores import Scores
 from dem.evaluation.tables import metric_table, perplexity_lines, without_interval
 from dem.sample_text import generate
 

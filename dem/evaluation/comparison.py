@@ -25,9 +25,10 @@ from dem.evaluation.documents import Document, fingerprint
 from dem.evaluation.evaluated import Evaluated
 from dem.evaluation.generation import answer_all
 from dem.evaluation.harness import Harness, run_harness
-from dem.evaluation.perplexity import Scores, score
+from dem.evaluation.perplexity import score
 from dem.evaluation.prompts import Prompt
 from dem.evaluation.report import ModelResult
+from dem.evaluation.scores import Scores
 from dem.evaluation.subjects import Subject
 from dem.evaluation.text_metrics import score_texts
 

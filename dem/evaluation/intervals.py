@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dem.evaluation.perplexity import Scores
+from dem.evaluation.scores import Scores
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95

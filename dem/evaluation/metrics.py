@@ -16,8 +16,8 @@ from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation import intervals
 from dem.evaluation.intervals import Change, changes
-from dem.evaluation.perplexity import Scores
 from dem.evaluation.report import ModelResult
+from dem.evaluation.scores import Scores
 
 FORMAT = 1
 ALL = "all"

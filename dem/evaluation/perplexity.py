@@ -1,8 +1,6 @@
-"""Perplexity and bits per byte of documents, from a score of each of them."""
+"""The score of documents by a model: windows, batches, negative log-likelihoods."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,61 +8,12 @@ from transformers import PreTrainedModel
 
 from dem.chunked_loss import logit_factor
 from dem.evaluation.documents import Document
+from dem.evaluation.scores import Scores
 
 TOKENS_AT_ONCE = {"cpu": 1 << 10, "cuda": 1 << 13}
 """Tokens in one batch, or a single window: what fills a GPU, and what does not leave a CPU's cache."""
 LOGITS_AT_ONCE = {"cpu": 1 << 24, "cuda": 1 << 27}
 """Elements of logits that exist together: 64 MiB in float32, and 0.5 GiB."""
-
-LARGEST_EXPONENT = 709
-"""Its exponential is about the largest number of 64 bits."""
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """What a model makes of documents, one element each; `+` puts documents together."""
-
-    nll: np.ndarray
-    """Negative log-likelihood of the predicted tokens in nats, float64."""
-    tokens: np.ndarray
-    """Predicted tokens: all but the first."""
-    bytes: np.ndarray
-    """UTF-8 bytes of the text of those tokens (see Document)."""
-
-    @classmethod
-    def of(cls, nll: Sequence[float], documents: Sequence[Document]) -> "Scores":
-        """The scores of `documents` whose negative log-likelihoods are `nll`."""
-        tokens = np.array([max(len(document.ids) - 1, 0) for document in documents], np.int64)
-        texts = np.array([document.bytes for document in documents], np.int64)
-        return cls(np.array(nll, np.float64), tokens, np.where(tokens > 0, texts, 0))
-
-    def __add__(self, other: "Scores") -> "Scores":
-        pairs = ((self.nll, other.nll), (self.tokens, other.tokens), (self.bytes, other.bytes))
-        return Scores(*map(np.concatenate, pairs))
-
-    @property
-    def documents(self) -> int:
-        """Documents of which something was predicted."""
-        return int(np.count_nonzero(self.tokens))
-
-    @property
-    def finite(self) -> bool:
-        """Whether the model gave a number for every document."""
-        return bool(np.isfinite(self.nll).all())
-
-    @property
-    def perplexity(self) -> float | None:
-        """exp(nll / tokens), or None where nothing was predicted or the model computes no numbers."""
-        if not (self.documents and self.finite):
-            return None
-        mean = math.fsum(self.nll) / int(self.tokens.sum())
-        return math.exp(mean) if mean < LARGEST_EXPONENT else None
-
-    @property
-    def bits_per_byte(self) -> float | None:
-        """nll / ln 2 / bytes, or None as with the perplexity."""
-        size = int(self.bytes.sum())
-        return math.fsum(self.nll) / math.log(2) / size if size and self.finite else None
 
 
 def windows(ids: Sequence[int], max_length: int) -> list[Sequence[int]]:

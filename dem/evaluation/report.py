@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from dem.evaluation.perplexity import Scores
-from dem.evaluation.text_metrics import ROUGE_TYPES
+from dem.evaluation.scores import Scores
 
+ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
 TEXT_METRICS = ("bleu", "chrf", *ROUGE_TYPES)
 
 

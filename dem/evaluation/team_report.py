@@ -5,8 +5,6 @@ It is written from the files alone, so that new ratings, or a merge without an e
 
 from pathlib import Path
 
-from scipy import stats
-
 from dem.atomic import write_text
 from dem.common import read_json
 from dem.errors import RequestError
@@ -103,6 +101,8 @@ def _answers_verdict(evidence: Evidence) -> str:
     text = f"Its answers were found better than the base's in {better} of {total} prompts, worse in {worse}, "
     text += f"as good in {count['tie']}" + (f"; {count['']} are not rated." if count[""] else ".")
     if better + worse:
+        from scipy import stats  # a second, only where there are ratings
+
         chance = stats.binomtest(better, better + worse).pvalue
         text += f" If both were equally good, so uneven a count would come about with probability {chance:.2g}."
     return text

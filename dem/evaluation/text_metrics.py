@@ -17,7 +17,7 @@ import sacrebleu
 from rouge_score import rouge_scorer
 from sacrebleu.tokenizers.tokenizer_char import TokenizerChar
 
-ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
+from dem.evaluation.report import ROUGE_TYPES
 
 
 def tokenizer_name() -> str:
