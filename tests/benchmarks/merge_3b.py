@@ -232,15 +232,15 @@ def imports(case: Case) -> Iterator[Cost]:
 IMPORTS = "import torch, peft; from transformers import AutoModelForCausalLM, MambaForCausalLM"
 
 
-def ours(case: Case, storage: str) -> Iterator[Cost]:
-    """Stages 2 and 3 as a user runs them."""
+def ours(case: Case, storage: str, loop: bool = False) -> Iterator[Cost]:
+    """Stages 2 and 3 as a user runs them: the differences by one process, or in a shell loop by one each."""
     (case.scratch / "checkpoints").symlink_to(case.folder / "adapters")
     config = case.scratch / "config.yaml"
     weights = case.weights
     as_json = {"base_model": str(case.base), "domains": list(weights), "merge": {"weights": weights}}
     config.write_text(json.dumps(as_json), encoding="utf-8")  # JSON is YAML
     told = ["--config", str(config), "--root", str(case.scratch)]
-    for domain in weights:
+    for domain in weights if loop else ["all"]:
         command = [sys.executable, str(DEM / "vector_diff.py"), *told, "--domain", domain, *STORAGES[storage]]
         yield measure("differences", domain, command, case.scratch)
     command = [sys.executable, str(DEM / "merge_model.py"), *told, "--evaluation.enabled", "false"]
@@ -294,6 +294,7 @@ ROWS = {
     "copy": Row(copy),
     "imports": Row(imports),
     "ours-lowrank": Row(lambda c: ours(c, "lowrank"), lambda c: 1.2),
+    "ours-lowrank-loop": Row(lambda c: ours(c, "lowrank", loop=True), lambda c: 1.2),
     "ours-dense": Row(lambda c: ours(c, "dense"), lambda c: 1.1 + 1.4 * c.number),
     "mergekit-adapters": Row(lambda c: mergekit_from_adapters(c, "defaults"), lambda c: 2.1 + c.number, True),
     "mergekit-adapters-tuned": Row(lambda c: mergekit_from_adapters(c, "tuned"), lambda c: 2.1 + c.number, True),
