@@ -153,10 +153,10 @@ class Statistics:
         self._beyond = dict.fromkeys(spreads, 0)
         self._beyond_whole = 0
         self._counts = np.zeros(HISTOGRAM_BINS)
-        self._room = Scratch()
+        self._room, self._flags = Scratch(), Scratch()
 
     def describe(self, name: str, values: torch.Tensor, extremes: tuple[float, float]) -> Figures:
-        """The figures of a tile (flat, float32) of the parameter `name`; several threads may ask at once.
+        """The figures of a tile (flat, float32) of the parameter `name`.
 
         `extremes` are the tile's smallest and largest element.
         """
@@ -165,13 +165,17 @@ class Statistics:
         d = torch.sub(values, mean, out=room[0])
         d2 = torch.mul(d, d, out=room[1])
         sums = tuple(float(s) for s in (d.sum(), d2.sum(), torch.dot(d2, d), torch.dot(d2, d2)))
-        elements = values.numpy()
+        elements, flags = values.numpy(), self._flags(values.numel(), dtype=torch.bool).numpy()
+
+        def count(comparison: np.ufunc, numbers: np.ndarray, limit: float) -> int:
+            return np.count_nonzero(comparison(numbers, limit, out=flags))
+
         whole_mean, whole_std = self._near_whole
         return Figures(
             Moments.about(mean, values.numel(), sums, *extremes),
-            np.count_nonzero(d2.numpy() > (3 * std) ** 2),
-            np.count_nonzero(elements > whole_mean + 3 * whole_std)
-            + np.count_nonzero(elements < whole_mean - 3 * whole_std),
+            count(np.greater, d2.numpy(), (3 * std) ** 2),
+            count(np.greater, elements, whole_mean + 3 * whole_std)
+            + count(np.less, elements, whole_mean - 3 * whole_std),
             torch.histc(values[:: self._stride], HISTOGRAM_BINS, *self._span).numpy(),
         )
 
