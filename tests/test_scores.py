@@ -63,9 +63,9 @@ def test_scores_equal_a_plain_loop(model_type, by, tokenizer, monkeypatch):
     plain = plain_scores(model, documents, 40)
     monkeypatch.setitem(perplexity.TOKENS_AT_ONCE, "cpu", 100)  # several batches and windows
     monkeypatch.setitem(perplexity.LOGITS_AT_ONCE, "cpu", 7 * 600)
-    assert perplexity._head_is_all(model)
+    assert perplexity.head_is_all(model)
     if by == "logits":
-        monkeypatch.setattr(perplexity, "_head_is_all", lambda model: False)
+        monkeypatch.setattr(perplexity, "head_is_all", lambda model: False)
     seen = []
     ours = score(model, documents, 40, seen.append)
     assert ours.nll.dtype == np.float64
@@ -78,9 +78,9 @@ def test_never_more_logits_at_once_than_allowed(model, tokenizer, monkeypatch):
     monkeypatch.setitem(perplexity.LOGITS_AT_ONCE, "cpu", 50 * 600)
     seen = []
     model.lm_head.register_forward_hook(lambda module, args, out: seen.append(out.numel()))
-    assert perplexity._head_is_all(model)  # on 64 tokens
+    assert perplexity.head_is_all(model)  # on 64 tokens
     del seen[:]
-    monkeypatch.setattr(perplexity, "_head_is_all", lambda model: True)
+    monkeypatch.setattr(perplexity, "head_is_all", lambda model: True)
     score(model, encode_documents(generate("web", 9, 5), tokenizer), 64)
     assert len(seen) > 3 and max(seen) <= 50 * 600
 
@@ -95,7 +95,7 @@ def test_a_model_that_caps_its_logits_is_scored_by_them(model, tokenizer):
 
     uncapped = score(model, documents, 64).perplexity
     model.forward = capped
-    assert not perplexity._head_is_all(model)
+    assert not perplexity.head_is_all(model)
     assert score(model, documents, 64).perplexity != pytest.approx(uncapped, rel=1e-4)
 
 

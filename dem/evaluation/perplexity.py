@@ -39,22 +39,31 @@ def score(
     the tokens of each batch.
     """
     device = next(model.parameters()).device
-    nll_of = _by_hidden_states if _head_is_all(model) else _by_logits
+    nll_of = _by_hidden_states if head_is_all(model) else _by_logits
     at_once = TOKENS_AT_ONCE[device.type]
     if nll_of is _by_logits:
         at_once = min(at_once, LOGITS_AT_ONCE[device.type] // model.get_input_embeddings().weight.shape[0])
-    pieces = [(number, w) for number, document in enumerate(documents) for w in windows(document.ids, max_length)]
-    pieces.sort(key=lambda piece: len(piece[1]), reverse=True)
+    pieces = pieces_of(documents, max_length)
     nll = np.zeros(len(documents))
-    for batch in _batches(pieces, at_once):
-        ids, targets = _padded([window for _, window in batch])
+    for batch in batches(pieces, at_once):
+        ids, targets = padded([window for _, window in batch])
         each = nll_of(model, ids.to(device), targets.to(device))
         np.add.at(nll, [number for number, _ in batch], each.sum(1, dtype=torch.float64).cpu().numpy())
         progress(sum(len(window) - 1 for _, window in batch))
     return Scores.of(nll, documents)
 
 
-def _batches(pieces: list[tuple[int, Sequence[int]]], tokens_at_once: int) -> Iterator[list[tuple[int, Sequence[int]]]]:
+Piece = tuple[int, Sequence[int]]
+"""The number of a document, and the ids of one of its windows."""
+
+
+def pieces_of(documents: Sequence[Document], max_length: int) -> list[Piece]:
+    """All windows of the documents, longest first."""
+    pieces = [(number, w) for number, document in enumerate(documents) for w in windows(document.ids, max_length)]
+    return sorted(pieces, key=lambda piece: len(piece[1]), reverse=True)
+
+
+def batches(pieces: list[Piece], tokens_at_once: int) -> Iterator[list[Piece]]:
     """Pieces, longest first, in batches whose padded size is at most `tokens_at_once` (or one piece)."""
     start = 0
     while start < len(pieces):
@@ -63,7 +72,7 @@ def _batches(pieces: list[tuple[int, Sequence[int]]], tokens_at_once: int) -> It
         start += rows
 
 
-def _padded(batch: list[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(batch: list[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """The ids, and what each position is to predict (-100: nothing); both (windows, length of the first)."""
     ids = torch.zeros(len(batch), len(batch[0]), dtype=torch.long)
     targets = torch.full_like(ids, -100)
@@ -116,7 +125,7 @@ def _head(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 @torch.inference_mode()
-def _head_is_all(model: PreTrainedModel) -> bool:
+def head_is_all(model: PreTrainedModel) -> bool:
     """Whether the head and a factor make the model's logits of its hidden states; some models cap them, for instance.
 
     Tried on a few tokens.

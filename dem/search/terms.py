@@ -1,0 +1,207 @@
+"""A loaded base model that computes as if weighted differences had been added to it; nothing is merged or written.
+
+What a linear module's low-rank difference adds to its output is computed beside it: y + (x R^T * w) L^T, the factors of
+all domains joined. What is no product on a module that is called (a fully fine-tuned model's difference, an embedding,
+a norm, a weight that a mixer reads by itself) takes the slower way: before each evaluation the parameter itself is set
+to base + sum_i w_i diff_i, and the gradient by w_i is <gradient by the parameter, diff_i>.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import PreTrainedModel
+
+from dem.checkpoints import Checkpoint
+from dem.common import stored_names
+from dem.diffs import Difference, adapter_fingerprint
+from dem.families import FAMILIES
+from dem.sources import adapter_deltas
+
+Factors = tuple[torch.Tensor, torch.Tensor]
+
+
+def factors_of(difference: Difference, adapter: Path, checkpoint: Checkpoint) -> dict[str, Factors]:
+    """The low-rank changes of `difference`, by stored name, float32: left (rows, rank) and right (rank, columns).
+
+    A vector that is stored densely does not hold them; then the adapter in the folder `adapter` does, if it is still
+    the one that the vector was made of.
+    """
+    names = [parameter.name for parameter in difference.index.parameters]
+    found = {name: factors for name in names if (factors := difference.factors(name))}
+    index = difference.index
+    made_of_it = index.source["kind"] == "adapter" and adapter.is_dir()
+    if found or not made_of_it or adapter_fingerprint(adapter) != index.source["fingerprint"]:
+        return found
+    size = 1 / index.norm if index.normalize == "l2" else 1.0
+    deltas = [delta for delta in adapter_deltas(adapter, checkpoint.folder, checkpoint) if delta.factors]
+    return {d.name: (d.factors[0] * (d.scale * size), d.factors[1]) for d in deltas if d.name in difference}
+
+
+@dataclass(frozen=True)
+class _Product:
+    """The joined factors of one module's changes, and whose each column of `left` (row of `right`) is."""
+
+    left: torch.Tensor
+    right: torch.Tensor
+    owners: torch.Tensor
+    group: int
+
+
+class Terms:
+    """`model` plus weighted differences; `weights` (domains, groups) are what each is multiplied by.
+
+    The coefficients of the sum, that is: merge.scale and the normalisation included.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        checkpoint: Checkpoint,
+        differences: dict[str, Difference],
+        factors: dict[str, dict[str, Factors]],
+        group_of: Sequence[int] | None = None,
+    ):
+        """Of a loaded base, in any dtype and on any device, whose weights `checkpoint` holds.
+
+        Args:
+            differences: by domain.
+            factors: by domain, those of `factors_of`.
+            group_of: the number of the group of each name in `changed`; without it, all are in group 0.
+        """
+        self.model = model
+        self.domains = list(differences)
+        self.changed = changed_names(differences)
+        self._groups = dict(zip(self.changed, group_of or [0] * len(self.changed), strict=True))
+        self.weights = torch.zeros(len(differences), max(self._groups.values()) + 1)
+        self._checkpoint, self._differences = checkpoint, differences
+        places = _places(model, stored_names(model, checkpoint))
+        self._products: dict[nn.Module, _Product] = {}
+        self.slow: dict[str, list[nn.Parameter]] = {}
+        """The parameters that take the slower way, by stored name."""
+        for name in self.changed:
+            product = self._product(name, factors)
+            if product and all(_is_called(model, path, module) for path, module, _ in places[name]):
+                self._products |= {module: product for _, module, _ in places[name]}
+            else:
+                parameters = {id(p): p for _, module, own in places[name] if (p := module._parameters[own]) is not None}
+                self.slow[name] = list(parameters.values())
+
+    def _product(self, name: str, factors: dict[str, dict[str, Factors]]) -> _Product | None:
+        """The joined factors of one parameter's changes; None if a domain's change of it is no product."""
+        device = next(self.model.parameters()).device
+        own = [(i, factors[d].get(name)) for i, d in enumerate(self.domains) if name in self._differences[d]]
+        if any(pair is None for _, pair in own):
+            return None
+        left = torch.cat([pair[0] for _, pair in own], 1).to(device)
+        right = torch.cat([pair[1] for _, pair in own]).to(device)
+        owners = torch.tensor([i for i, pair in own for _ in range(pair[1].shape[0])], device=device)
+        return _Product(left, right, owners, self._groups[name])
+
+    @contextmanager
+    def applied(self, weights: np.ndarray, gradient: bool) -> Iterator[None]:
+        """While it lasts, the model computes with these `weights` (domains, groups).
+
+        With `gradient`, the model's activations are computed once more in the backward pass, a layer at a time, and
+        `take_gradient` gives what has come together.
+        """
+        device = next(self.model.parameters()).device
+        self.weights = torch.tensor(weights, dtype=torch.float32, device=device, requires_grad=gradient)
+        trained = {id(p): p.requires_grad for p in self.model.parameters()}
+        hooks = [module.register_forward_hook(self._adding(product)) for module, product in self._products.items()]
+        undo = _recompute_layers(self.model) if gradient else []
+        try:
+            self.model.requires_grad_(False)
+            for name, parameters in self.slow.items():
+                self._set(name, parameters, gradient)
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+            for layer in undo:
+                del layer.forward
+            for name, parameters in self.slow.items():
+                self._reset(name, parameters)
+            for parameter in self.model.parameters():
+                parameter.requires_grad_(trained[id(parameter)])
+
+    def take_gradient(self) -> np.ndarray:
+        """The gradient by the weights (domains, groups) of what was differentiated since it was last taken, float64."""
+        own = self.weights.grad
+        total = np.zeros(self.weights.shape) if own is None else own.double().cpu().numpy()
+        self.weights.grad = None
+        for name, parameters in self.slow.items():
+            grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            for i, domain in enumerate(self.domains):
+                if grads and name in self._differences[domain]:
+                    change = self._differences[domain].read(name).flatten()
+                    inner = sum(torch.dot(grad.float().cpu().flatten(), change) for grad in grads)
+                    total[i, self._groups[name]] += float(inner)
+            for parameter in parameters:
+                parameter.grad = None
+        return total
+
+    def _adding(self, product: _Product):
+        def add(_: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
+            narrow = F.linear(inputs[0].float(), product.right) * self.weights[product.owners, product.group]
+            return output + F.linear(narrow, product.left).to(output.dtype)
+
+        return add
+
+    @torch.no_grad()
+    def _set(self, name: str, parameters: list[nn.Parameter], gradient: bool) -> None:
+        value = self._checkpoint.read(name).to(torch.float32, copy=True)
+        for i, domain in enumerate(self.domains):
+            weight = float(self.weights[i, self._groups[name]])
+            if weight and name in self._differences[domain]:
+                value += weight * self._differences[domain].read(name).view(value.shape)
+        for parameter in parameters:
+            parameter.copy_(value.view(parameter.shape)).requires_grad_(gradient)
+
+    @torch.no_grad()
+    def _reset(self, name: str, parameters: list[nn.Parameter]) -> None:
+        value = self._checkpoint.read(name)
+        for parameter in parameters:
+            parameter.copy_(value.view(parameter.shape))
+            parameter.grad = None
+
+
+def changed_names(differences: dict[str, Difference]) -> list[str]:
+    """The stored names of all parameters that one of the differences changes."""
+    return sorted({p.name for difference in differences.values() for p in difference.index.parameters})
+
+
+def _places(model: PreTrainedModel, stored: dict[str, str]) -> dict[str, list[tuple[str, nn.Module, str]]]:
+    """Where each stored tensor is in the model: the path of a module, the module, the parameter's name in it."""
+    places: dict[str, list[tuple[str, nn.Module, str]]] = {}
+    for path, module in model.named_modules():
+        for own in module._parameters:
+            if name := stored.get(f"{path}.{own}".lstrip(".")):
+                places.setdefault(name, []).append((path, module, own))
+    return places
+
+
+def _is_called(model: PreTrainedModel, path: str, module: nn.Module) -> bool:
+    """Whether the model calls this linear module, and does not read its weight past it."""
+    family = FAMILIES.get(model.config.model_type)
+    return isinstance(module, nn.Linear) and path.rpartition(".")[2] not in (family.bypassed if family else ())
+
+
+def _recompute_layers(model: PreTrainedModel) -> list[nn.Module]:
+    """Let each layer keep only its input for the backward pass; returns the layers whose `forward` was set."""
+    layers = list(next((m for m in model.base_model.modules() if isinstance(m, nn.ModuleList)), []))
+    for layer in layers:
+        layer.forward = _recomputed(layer.forward)
+    return layers
+
+
+def _recomputed(forward):
+    def recomputed(*inputs, **named):
+        return torch.utils.checkpoint.checkpoint(forward, *inputs, use_reentrant=False, **named)
+
+    return recomputed
