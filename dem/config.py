@@ -16,7 +16,14 @@ from urllib.parse import urlsplit
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter, set_parsing_settings
-from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt, register_type, restricted_number_type
+from jsonargparse.typing import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    register_type,
+    restricted_number_type,
+)
 
 from dem.errors import RequestError
 from dem.layout import Layout, domain_name_mistake
@@ -136,6 +143,10 @@ METHOD_FIELDS: dict[str, tuple[str, ...]] = {
 _SIGN_ELECTING = ("ties", "dare_ties", "della", "breadcrumbs_ties")
 
 
+AUTO = "auto"
+"""What merge.weights says for weights that are to be found."""
+
+
 @dataclass
 class ParameterWeights:
     """Weights of their own for some of the model's parameters."""
@@ -163,8 +174,9 @@ class MergeConfig:
         "model_stock",
     ] = "weighted_sum"
     """How the differences are combined, by the names of mergekit; sce and model_stock find the weights themselves."""
-    weights: dict[str, float] = field(default_factory=_plan_weights)
-    """Weight of each domain; a domain that is not named takes no part. One of them: --merge.weights.web 0.3."""
+    weights: dict[str, float] | Literal["auto"] = field(default_factory=_plan_weights)
+    """Weight of each domain; a domain that is not named takes no part. One of them: --merge.weights.web 0.3. auto finds
+    them on the tune documents of the domains (see search)."""
     normalize: bool = True
     """Divide the weights by their sum, so that they add up to 1; where a method elects signs, element by element."""
     scale: float = 1.0
@@ -183,6 +195,32 @@ class MergeConfig:
     """dare and della divide by the probability to stay (the papers) or restore the sum of magnitudes (mergekit)."""
     seed: NonNegativeInt = 42
     """Seed of the random choices of dare and della."""
+
+
+@dataclass
+class SearchConfig:
+    """How merge.weights: auto finds the weights, on the tune documents."""
+
+    method: Literal["gradient", "grid"] = "gradient"
+    """gradient follows the losses' derivatives; grid tries eleven weights for one domain after the other, as DEM."""
+    objective: Literal["mean", "worst", "importance"] = "mean"
+    """The mean of the domains' losses, that of the domain which gains least on the base, or one by importance."""
+    importance: dict[str, float] = field(default_factory=dict)
+    """What each domain's loss counts with objective importance."""
+    hand: dict[str, float] = field(default_factory=dict)
+    """The team's own guess: the search starts from it, and the report compares with it. Without it, the plan's weights,
+    or equal ones where the domains are not the plan's."""
+    bound: PositiveFloat = 3
+    """Largest sum of the weights where merge.normalize is false; with true it is 1."""
+    groups: list[str] = field(default_factory=list)
+    """Regular expressions, searched in parameters' names: the parameters of each get weights of their own, the others
+    share theirs."""
+    penalty: NonNegativeFloat = 0.01
+    """What the groups' weights pay for being apart: nats per token and squared distance from their mean."""
+    tokens: PositiveInt = 100_000
+    """Tokens of each domain's tune documents that are looked at, at most (whole documents, drawn at random)."""
+    seed: NonNegativeInt = 42
+    """Of the choice of documents."""
 
 
 @dataclass
@@ -264,6 +302,7 @@ class Config:
     lora: LoraConfig = field(default_factory=LoraConfig)
     diff: DiffConfig = field(default_factory=DiffConfig)
     merge: MergeConfig = field(default_factory=MergeConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def as_dict(self) -> dict[str, Any]:
@@ -460,6 +499,7 @@ def _check(config: Config, domain: str | None) -> None:
     if config.data.tune_fraction + config.data.test_fraction >= 1:
         mistakes.append("data.tune_fraction and data.test_fraction leave no document for training")
     mistakes += _merge_mistakes(config.merge)
+    mistakes += _search_mistakes(config)
     if config.data.max_length < 2:
         mistakes.append("data.max_length is 1: nothing can be predicted in a block of one token")
     if not math.isfinite(config.training.learning_rate):
@@ -477,6 +517,8 @@ def _check(config: Config, domain: str | None) -> None:
 def _merge_mistakes(merge: MergeConfig) -> list[str]:
     if empty := [f.name for f in fields(merge) if getattr(merge, f.name) is None]:
         return [f"merge.{name} is empty: fill it or leave it out" for name in empty]
+    if merge.weights == AUTO:
+        return _auto_mistakes(merge) + _method_mistakes(merge)
     mistakes = _weights_mistakes(merge, "merge.weights", merge.weights)
     for i, own in enumerate(merge.weights_by_parameter):
         key = f"merge.weights_by_parameter[{i}]"
@@ -490,6 +532,52 @@ def _merge_mistakes(merge: MergeConfig) -> list[str]:
     if not math.isfinite(merge.scale):
         mistakes.append(f"merge.scale is {merge.scale}, not a finite number")
     return mistakes + _method_mistakes(merge)
+
+
+def _auto_mistakes(merge: MergeConfig) -> list[str]:
+    mistakes = []
+    if merge.method != "weighted_sum":
+        mistakes.append(f"merge.weights auto is for merge.method weighted_sum, not {merge.method}: name the weights")
+    if merge.weights_by_parameter:
+        mistakes.append("merge.weights_by_parameter has no use with merge.weights auto: name patterns in search.groups")
+    if not (math.isfinite(merge.scale) and merge.scale > 0):
+        mistakes.append(f"merge.scale is {merge.scale}, and with merge.weights auto must be above 0")
+    return mistakes
+
+
+def _search_mistakes(config: Config) -> list[str]:
+    search = config.search
+    if empty := [f.name for f in fields(search) if getattr(search, f.name) is None]:
+        return [f"search.{name} is empty: fill it or leave it out" for name in empty]
+    mistakes = []
+    for key, figures in (("hand", search.hand), ("importance", search.importance)):
+        if unknown := [domain for domain in figures if domain not in config.domains]:
+            mistakes.append(f"search.{key} names {', '.join(unknown)}, not among the config's domains")
+        if wrong := [domain for domain, figure in figures.items() if not (math.isfinite(figure) and figure >= 0)]:
+            mistakes.append(f"search.{key}: {', '.join(wrong)} is not a number of 0 or more")
+        if figures and not sum(figures.values()) > 0:
+            mistakes.append(f"search.{key}: all are 0")
+    if search.objective == "importance" and not search.importance:
+        mistakes.append("search.objective is importance, but search.importance is empty: say what each domain counts")
+    if search.objective != "importance" and search.importance:
+        mistakes.append(f"search.importance has no use with search.objective {search.objective}")
+    for i, pattern in enumerate(search.groups):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            mistakes.append(f"search.groups[{i}] {pattern!r} is not a regular expression: {error}")
+    if search.groups and search.method == "grid":
+        mistakes.append("search.groups has no use with search.method grid")
+    if not math.isfinite(search.bound) or not math.isfinite(search.penalty):
+        mistakes.append("search.bound and search.penalty must be finite numbers")
+    return mistakes
+
+
+def hand_weights(config: Config) -> dict[str, float]:
+    """The team's own guess of every domain's weight, whose sum is above 0: search.hand, the plan's, or equal ones."""
+    plan = _plan_weights()
+    hand = config.search.hand or (plan if set(plan) == set(config.domains) else dict.fromkeys(config.domains, 1.0))
+    return {domain: hand.get(domain, 0.0) for domain in config.domains}
 
 
 def _weights_mistakes(merge: MergeConfig, key: str, weights: dict[str, float]) -> list[str]:
@@ -552,7 +640,7 @@ def _harness_mistakes(config: Config) -> list[str]:
         return [f"{key}.{name} is empty: fill it or leave it out" for name in empty]
     names = [*harness.tasks, *(each.name for each in harness.multiple_choice)]
     weights = config.merge.weights or {}
-    models = ["base", *(domain for domain in config.domains if domain in weights), "merged"]
+    models = ["base", *(d for d in config.domains if weights == AUTO or d in weights), "merged"]
     mistakes = []
     if not names:
         mistakes.append(f"{key} has nothing to do: fill its tasks or multiple_choice")

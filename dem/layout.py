@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dem.errors import RequestError
 
-RESERVED = ("base", "merged", "all")
+RESERVED = ("base", "merged", "all", "equal", "hand")
 """Names that the results give to other things than domains."""
 
 
@@ -187,6 +187,25 @@ class Layout:
     def weight_picture(self) -> Path:
         """Weight of each domain in the merge."""
         return self.results / "merge_weights.png"
+
+    @property
+    def search_table(self) -> Path:
+        """Every evaluation of the search for weights."""
+        return self.results / "weights_search.csv"
+
+    @property
+    def search_summary(self) -> Path:
+        """The weights that were found, and what is known of the losses about them."""
+        return self.results / "weights_search.json"
+
+    @property
+    def search_kept(self) -> Path:
+        """The search's evaluations, for a later run to take up."""
+        return self.results / "weights_search_evaluations.json"
+
+    def search_picture(self, what: str) -> Path:
+        """Of the search: its `path`, the `losses` along each weight, or the `map` of two weights."""
+        return self.results / f"weights_search_{what}.png"
 
     @property
     def answers(self) -> Path:

@@ -14,17 +14,21 @@ kept in results/evaluated/, and measured again only when model, text, prompts or
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from dem.config import Request, parse_request
+from dem.config import AUTO, Request, hand_weights, parse_request
 from dem.errors import RequestError, run_script
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from dem.evaluation.harness import Harness
+    from dem.search.terms import Terms
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -43,15 +47,19 @@ def main(argv: list[str] | None = None) -> None:
     base = base_folder(request.config.base_model)
     for domain in domains:
         layout.existing_difference(domain)
+    auto = request.config.merge.weights == AUTO
     if request.dry_run:
         start_log(None)
-        merge(request, domains, base)
+        merge(_with_hand_weights(request) if auto else request, domains, base)
         return
     require_replaceable(layout.merged_model)
     require_writable(layout.results, layout.evaluated("base").parent, layout.merge_log.parent)
     start_log(layout.merge_log)
     evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
-    seconds = merge(request, domains, base)
+    found = None
+    if auto:
+        request, found = search(request, domains, base)
+    seconds = merge(request, domains, base, found)
     describe_merge(request, domains, seconds)
     if evaluation_inputs:
         evaluate(request, base, *evaluation_inputs)
@@ -60,6 +68,8 @@ def main(argv: list[str] | None = None) -> None:
 def _domains_of(request: Request) -> list[str]:
     """The domains that take part: those with a weight."""
     config = request.config
+    if config.merge.weights == AUTO:
+        return config.domains
     if unknown := [domain for domain in config.merge.weights if domain not in config.domains]:
         raise RequestError(
             f"merge.weights names {', '.join(unknown)}, not among the config's domains: {', '.join(config.domains)}"
@@ -69,8 +79,29 @@ def _domains_of(request: Request) -> list[str]:
     return [domain for domain in config.domains if domain in config.merge.weights]
 
 
-def merge(request: Request, domains: list[str], base: Path) -> float:
+def _with_hand_weights(request: Request) -> Request:
+    config = request.config
+    return replace(request, config=replace(config, merge=replace(config.merge, weights=hand_weights(config))))
+
+
+def search(request: Request, domains: list[str], base: Path) -> tuple[Request, dict[str, Any]]:
+    """Find the weights of `domains`: the request with them, and the record of how they were found."""
+    from dem.checkpoints import Checkpoint
+    from dem.merging import open_differences
+    from dem.search import pictures
+    from dem.search.stage import search_weights
+
+    layout = request.layout
+    differences = open_differences(domains, layout, Checkpoint(base))
+    settings, found = search_weights(request.config, layout, base, differences)
+    pictures.draw(layout)
+    return replace(request, config=replace(request.config, merge=settings)), found
+
+
+def merge(request: Request, domains: list[str], base: Path, found: dict[str, Any] | None = None) -> float:
     """Write merged_model/ from the base in the folder `base` and the differences of `domains`; or only say the plan.
+
+    `found` is the record of the search for the weights, if there was one.
 
     Returns:
         Seconds that it took.
@@ -101,6 +132,8 @@ def merge(request: Request, domains: list[str], base: Path) -> float:
     from dem.verify import compare_with_exact, write_model  # with transformers' models: not for a dry run
 
     provenance = make_provenance(config.merge, config.base_model, differences)
+    if found:
+        provenance["search"] = found
     with new_folder(layout.merged_model) as folder:
         write_other_files(folder, checkpoint)
         with progress_bar(checkpoint.size(), "merge", "B") as bar:
@@ -176,7 +209,9 @@ def evaluate(
 ) -> None:
     """Compare base, domain models and merged model on the test splits and the prompts; write results/."""
     from dem.atomic import write_text
-    from dem.common import load_tokenizer, log, peak_memory_gib
+    from dem.checkpoints import Checkpoint
+    from dem.common import load_tokenizer, log, peak_memory_gib, read_json
+    from dem.diffs import Difference
     from dem.evaluation import pictures
     from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import Questions, compare
@@ -187,6 +222,7 @@ def evaluate(
     from dem.evaluation.rate import ask_judge, publish
     from dem.evaluation.subjects import fingerprints_of, subjects_of
     from dem.evaluation.tables import metric_table, perplexity_lines, without_interval
+    from dem.search.stage import open_terms
 
     config, layout = request.config, request.layout
     began = time.monotonic()
@@ -202,15 +238,27 @@ def evaluate(
     log.info(
         f"prompts: {questions.pairs()} of {len(prompts)} have a reference, on which BLEU, chrF and ROUGE are taken"
     )
-    subjects = subjects_of(layout, base, adapters, models)
-    results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated)
+    record = read_json(layout.merge_record)
+    guesses = _guesses(request, list(record["domains"])) if "search" in record else {}
+    subjects = subjects_of(layout, base, adapters, models, guesses)
+
+    def terms_of(model: "PreTrainedModel") -> "Terms":
+        differences = {domain: Difference(*layout.existing_difference(domain)) for domain in record["domains"]}
+        return open_terms(model, Checkpoint(base), layout, differences)
+
+    results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
     metrics = make_metrics(results, questions.settings(), fingerprints, harness.note if harness else None)
     metrics.write(layout.metrics)
     write_text(layout.metric_summary, metric_table(metrics))
     keep_evaluation(layout, time.monotonic() - began, metrics)
     pictures.perplexity(metrics, layout.perplexity_picture)
-    answers = Answers(prompts, results, config.evaluation.max_new_tokens, provenance_hash(layout.merge_record))
+    answers = Answers(
+        prompts,
+        [result for result in results if result.name not in guesses],
+        config.evaluation.max_new_tokens,
+        provenance_hash(layout.merge_record),
+    )
     publish(answers, layout)
     log.info(f"perplexity on the test splits (change against the base, {CONFIDENCE:.0%} interval):")
     for line in perplexity_lines(metrics):
@@ -224,6 +272,12 @@ def evaluate(
     )
     if config.evaluation.judge:
         ask_judge(config.evaluation.judge, answers, layout)
+
+
+def _guesses(request: Request, domains: list[str]) -> dict[str, dict[str, float]]:
+    """Weights that found ones are compared with: equal ones, and the team's own."""
+    hand = hand_weights(request.config)
+    return {"equal": dict.fromkeys(domains, 1 / len(domains)), "hand": {domain: hand[domain] for domain in domains}}
 
 
 def rate_answers(request: Request) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peft
 import torch
 import transformers
@@ -31,6 +32,7 @@ from dem.evaluation.report import ModelResult
 from dem.evaluation.scores import Scores
 from dem.evaluation.subjects import Subject
 from dem.evaluation.text_metrics import score_texts
+from dem.search.terms import Terms
 
 ANSWERS = "answers"
 HARNESS = "harness"
@@ -55,10 +57,12 @@ class Questions:
     harness: Harness | None = None
     """The tasks of lm-evaluation-harness, and the models to do them with."""
 
-    def parts(self, model: str) -> list["Part"]:
-        """What is measured of the model of this name, one after the other."""
+    def parts(self, subject: Subject) -> list["Part"]:
+        """What is measured of the model, one after the other; of other weights for the merge, no answers."""
         measured = [self._perplexity(domain, documents) for domain, documents in self.documents.items()]
-        asked = self.harness and not self.harness.note and model in self.harness.models
+        if subject.coefficients:
+            return measured
+        asked = self.harness and not self.harness.note and subject.name in self.harness.models
         return [*measured, self._answers(), *([self._harness(self.harness)] if asked else [])]
 
     def _perplexity(self, domain: str, documents: list[Document]) -> "Part":
@@ -114,11 +118,13 @@ class Questions:
 
     def result(self, name: str, values: dict[str, Any], seconds: float) -> ModelResult:
         """What was measured of the model `name`, by part."""
-        result = ModelResult(name, answers=values[ANSWERS], harness=values.get(HARNESS, {}), seconds=seconds)
+        answers = values.get(ANSWERS, [])
+        result = ModelResult(name, answers=answers, harness=values.get(HARNESS, {}), seconds=seconds)
         for domain, documents in self.documents.items():
             result.scores[domain] = Scores.of(values[_of(domain)], documents)
-        pairs = [(a, p.reference) for a, p in zip(result.answers, self.prompts, strict=True) if p.reference]
-        result.text_metrics = score_texts([a for a, _ in pairs], [r for _, r in pairs])
+        if answers:
+            pairs = [(a, p.reference) for a, p in zip(answers, self.prompts, strict=True) if p.reference]
+            result.text_metrics = score_texts([a for a, _ in pairs], [r for _, r in pairs])
         return result
 
 
@@ -142,24 +148,29 @@ def prompts_fingerprint(prompts: list[Prompt]) -> str:
 
 
 def compare(
-    base: Path, subjects: list[Subject], questions: Questions, hub_kernels: bool, record: Callable[[str], Path]
+    base: Path,
+    subjects: list[Subject],
+    questions: Questions,
+    hub_kernels: bool,
+    record: Callable[[str], Path],
+    terms_of: Callable[[PreTrainedModel], Terms] | None = None,
 ) -> list[ModelResult]:
     """Measure every subject; what `record` (a file by a model's name) has of the same content is not measured again.
 
     The base is loaded once, if it is needed, and each adapter put on it; the others are those on disk. A model's parts
-    are kept as they are finished.
+    are kept as they are finished. `terms_of` puts the differences on the base, for subjects that have coefficients.
 
     Returns:
         The results in the order of `subjects`.
     """
-    parts = {s.name: questions.parts(s.name) for s in subjects}
+    parts = {s.name: questions.parts(s) for s in subjects}
     kept = {s.name: Evaluated(record(s.name), _key(s, hub_kernels)) for s in subjects}
     values = {s.name: {p.name: kept[s.name].get(p.name, p.key, p.fits) for p in parts[s.name]} for s in subjects}
     waiting = {s.name: [p for p in parts[s.name] if values[s.name][p.name] is None] for s in subjects}
     _tell(parts, len(questions.prompts), waiting)
     reuse_freed_memory()
     with progress_bar(sum(p.tokens for todo in waiting.values() for p in todo), "evaluation", " tokens") as bar:
-        for subject, model in _models(base, [s for s in subjects if waiting[s.name]], hub_kernels):
+        for subject, model in _models(base, [s for s in subjects if waiting[s.name]], hub_kernels, terms_of):
             for part in waiting[subject.name]:
                 values[subject.name][part.name] = _measure(part, model, kept[subject.name], bar)
             log.info(f"evaluation: {subject.name} done")
@@ -199,26 +210,38 @@ def _key(subject: Subject, hub_kernels: bool) -> dict[str, Any]:
     }
 
 
-def _models(base: Path, subjects: list[Subject], hub_kernels: bool) -> Iterator[tuple[Subject, PreTrainedModel]]:
+def _models(
+    base: Path,
+    subjects: list[Subject],
+    hub_kernels: bool,
+    terms_of: Callable[[PreTrainedModel], Terms] | None,
+) -> Iterator[tuple[Subject, PreTrainedModel]]:
     """Each subject and its model, one at a time: the base has left memory when another model is loaded."""
 
     def load(folder: Path) -> PreTrainedModel:
         gc.collect()  # PEFT's layers refer to each other in circles
-        return load_model(folder, _dtype(), hub_kernels=hub_kernels)
+        return load_model(folder, dtype_here(), hub_kernels=hub_kernels)
 
     on_base = [s for s in subjects if s.is_adapter or s.folder == base]
-    yield from _base_and_adapters(lambda: load(base), on_base)
+    yield from _base_and_adapters(lambda: load(base), on_base, terms_of)
     for subject in subjects:
         if subject not in on_base:
             yield subject, load(subject.folder)
 
 
 def _base_and_adapters(
-    load: Callable[[], PreTrainedModel], subjects: list[Subject]
+    load: Callable[[], PreTrainedModel],
+    subjects: list[Subject],
+    terms_of: Callable[[PreTrainedModel], Terms] | None,
 ) -> Iterator[tuple[Subject, PreTrainedModel]]:
-    model = None
+    model = terms = None
     for subject in subjects:
         model = model or load()
+        if subject.coefficients:
+            terms = terms or terms_of(model)
+            with terms.applied(np.array(subject.coefficients)[:, None], gradient=False):
+                yield subject, model
+            continue
         if not subject.is_adapter:
             yield subject, model
             continue
@@ -226,10 +249,10 @@ def _base_and_adapters(
             yield subject, adapted
         config = read_json(subject.folder / "adapter_config.json")
         if config.get("modules_to_save") or config.get("bias", "none") != "none":
-            model = adapted = None  # PEFT leaves these in the base
+            model = adapted = terms = None  # PEFT leaves these in the base
 
 
-def _dtype() -> torch.dtype | str:
+def dtype_here() -> torch.dtype | str:
     """A GPU runs the checkpoint's own type, a CPU float32."""
     return "auto" if torch.cuda.is_available() else torch.float32
 

@@ -46,12 +46,12 @@ def perplexity(metrics: Metrics, picture: Path) -> None:
     found = [[metrics.models[m].perplexity.get(d) for d in domains] for m in models]
     changes = [[p.change.relative if p and p.change else math.nan for p in row] for row in found]
     reach = np.nanmax(np.abs([*sum(changes, []), 0.01]))
-    with _page(picture, max(WIDTH, 2 + 0.85 * len(domains)), 1.6 + 0.62 * len(models)) as (figure, (axes,)):
+    with page(picture, max(WIDTH, 2 + 0.85 * len(domains)), 1.6 + 0.62 * len(models)) as (figure, (axes,)):
         _cells(
             axes,
             np.array(changes),
             [[_measured(p) for p in row] for row in found],
-            (_labels(models), _labels(domains, NARROW)),
+            (short_names(models), short_names(domains, NARROW)),
             Normalize(-min(reach, 0.2), min(reach, 0.2)),
         )
         if "merged" in models:
@@ -75,10 +75,10 @@ def losses(tables: dict[str, Path], picture: Path) -> None:
     """Training loss and eval_loss over the steps, a panel per domain, from each `train_<domain>.csv`."""
     columns = 1 if len(tables) == 1 else 2
     rows = -(-len(tables) // columns)
-    with _page(picture, WIDTH, 1.1 + 2.5 * rows, rows, columns) as (figure, panels):
+    with page(picture, WIDTH, 1.1 + 2.5 * rows, rows, columns) as (figure, panels):
         for axes in panels[len(tables) :]:
             axes.set_axis_off()
-        for axes, name, table in zip(panels, _labels(list(tables), 12), tables.values(), strict=False):
+        for axes, name, table in zip(panels, short_names(list(tables), 12), tables.values(), strict=False):
             train, tune = _points(table, "loss"), _points(table, "eval_loss")
             axes.plot(*train, "-", color="#8fb4d9", linewidth=1.5, label="training loss")
             axes.plot(*tune, "o--", color="black", markersize=6, label="eval_loss (tune split)")
@@ -107,10 +107,10 @@ def norms(summaries: dict[str, dict[str, Any]], picture: Path) -> None:
     layers = sorted({layer for found in by_layer.values() for layer in found if layer is not None})
     last = layers[-1] if layers else -1
     rest, step = last + max(1.0, last / 12), max(1.0, last / 12) / 4 / len(by_layer)
-    names = _labels(list(by_layer))
+    names = short_names(list(by_layer))
     columns = 3 if max(map(len, names)) < 12 else 2
-    with _page(picture, WIDTH, 4.8 + 0.28 * math.ceil(len(names) / columns)) as (figure, (axes,)):
-        for number, (name, found, style) in enumerate(zip(names, by_layer.values(), _styles(), strict=False)):
+    with page(picture, WIDTH, 4.8 + 0.28 * math.ceil(len(names) / columns)) as (figure, (axes,)):
+        for number, (name, found, style) in enumerate(zip(names, by_layer.values(), styles(), strict=False)):
             places = [layer for layer in layers if layer in found]
             often = max(1, len(places) // 8)
             marked = (number % often, often)
@@ -143,8 +143,8 @@ def layer_norms(summary: dict[str, Any]) -> dict[int | None, float]:
 def interference(figures: dict[str, Any], picture: Path) -> None:
     """Cosine similarity and sign conflict of every two domains, from `dem.interference.Interference.as_dict`."""
     domains = figures["domains"]
-    names = _labels(domains), _labels(domains, NARROW)
-    with _page(picture, max(WIDTH, 2 + 0.8 * len(domains)), 2 * (1.4 + 0.55 * len(domains)), 2, 1) as (
+    names = short_names(domains), short_names(domains, NARROW)
+    with page(picture, max(WIDTH, 2 + 0.8 * len(domains)), 2 * (1.4 + 0.55 * len(domains)), 2, 1) as (
         figure,
         (above, below),
     ):
@@ -172,8 +172,8 @@ def _texts(matrix: np.ndarray, form: str) -> list[list[str]]:
 def weights(record: dict[str, Any], picture: Path) -> None:
     """Each domain's weight in the merge, from `dem_provenance.json`."""
     given = {domain: float(source["weight"]) for domain, source in record["domains"].items()}
-    names, values = _labels(list(given)), list(given.values())
-    with _page(picture, WIDTH, 1.5 + 0.5 * len(given)) as (figure, (axes,)):
+    names, values = short_names(list(given)), list(given.values())
+    with page(picture, WIDTH, 1.5 + 0.5 * len(given)) as (figure, (axes,)):
         bars = axes.barh(names, values, color="#5b7fa6", edgecolor="black")
         axes.bar_label(bars, [_weight(value, values) for value in values], padding=4)
         axes.axvline(0, color="black", linewidth=1)
@@ -191,7 +191,7 @@ def _weight(value: float, values: list[float]) -> str:
 
 
 @contextmanager
-def _page(
+def page(
     picture: Path, width: float, height: float, rows: int = 1, columns: int = 1
 ) -> Iterator[tuple[plt.Figure, list[plt.Axes]]]:
     """A figure in large type and its axes, to draw on; it becomes the file `picture` when the block ends."""
@@ -231,7 +231,7 @@ def _lightness(color: tuple[float, ...]) -> float:
     return 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
 
 
-def _styles() -> Any:
+def styles() -> Any:
     """One after the other, line styles that stay apart without their colours."""
     return (
         {"linestyle": line, "marker": marker, "color": color}
@@ -241,7 +241,7 @@ def _styles() -> Any:
     )
 
 
-def _labels(names: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
+def short_names(names: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
     """The names, without the middle of those that are too long; what then looks alike is numbered by its place."""
     short = [n if len(n) <= longest else f"{n[: longest // 2]}…{n[longest // 2 + 1 - longest :]}" for n in names]
     return [f"{label} ({i})" if short.count(label) > 1 else label for i, label in enumerate(short, 1)]

@@ -24,14 +24,23 @@ class Subject:
     """A hash of what the model is: one that answers otherwise has another."""
     is_adapter: bool = False
     """Whether it is the base with an adapter on it."""
+    coefficients: tuple[float, ...] | None = None
+    """Of a model that is nowhere written: what each difference, in their order, is multiplied by on the base."""
 
 
-def subjects_of(layout: Layout, base: Path, adapters: dict[str, Path], models: dict[str, Path]) -> list[Subject]:
-    """Base, domain models in the order of the merge, and merged model, right after the merge that recorded them.
+def subjects_of(
+    layout: Layout,
+    base: Path,
+    adapters: dict[str, Path],
+    models: dict[str, Path],
+    guesses: dict[str, dict[str, float]],
+) -> list[Subject]:
+    """Base, domain models in the order of the merge, other weights, and merged model, right after the merge.
 
     Args:
         adapters: folder of each domain's adapter, by domain.
         models: folder of the fully fine-tuned model of each of the other domains, by domain.
+        guesses: by name, other weights of the merged differences to compare with, by domain.
     """
     record = read_json(layout.merge_record)
     base_fingerprint = _hash(record["base"]["fingerprint"], base)
@@ -43,6 +52,13 @@ def subjects_of(layout: Layout, base: Path, adapters: dict[str, Path], models: d
         elif domain in models:
             own = _hash(merged["source"]["fingerprint"], models[domain])
             subjects.append(Subject(domain, models[domain], own))
+    differences = [merged["difference_fingerprint"] for merged in record["domains"].values()]
+    for name, weights in guesses.items():
+        factor = record["scale"] / (sum(weights.values()) if record["normalize"] else 1)
+        coefficients = tuple(factor * weights[domain] for domain in record["domains"])
+        subjects.append(
+            Subject(name, base, f"{base_fingerprint} plus {coefficients} of {differences}", coefficients=coefficients)
+        )
     own = _hash(files_fingerprint([layout.merge_record]), layout.merged_model)
     return [*subjects, Subject("merged", layout.merged_model, own)]
 

@@ -1,0 +1,124 @@
+"""Pictures of the search for weights: its path, the loss along each weight, and the map of the two largest weights.
+
+What was measured is a marker; lines and the map are the second-order model of the losses about the weights found.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dem.common import read_json
+from dem.evaluation.pictures import COLORS, WIDTH, page, short_names, styles
+from dem.layout import Layout
+from dem.search.quadratic import Limits, Quadratic
+
+POINTS = 61
+"""Along each axis of the model's curves and maps."""
+
+
+def draw(layout: Layout) -> None:
+    """Draw all that the search's summary tells of; a picture that it does not, goes."""
+    for what in ("path", "losses", "map"):
+        layout.search_picture(what).unlink(missing_ok=True)
+    summary = read_json(layout.search_summary)
+    path(summary, layout.search_picture("path"))
+    if summary["model"] and len(summary["found"][0]) == 1:
+        losses(summary, layout.search_picture("losses"))
+        if len(summary["domains"]) > 1:
+            weight_map(summary, layout.search_picture("map"))
+
+
+def path(summary: dict[str, Any], picture: Path) -> None:
+    """Above the mean of the domains' losses at each evaluation on some of the documents, below its weights."""
+    shares = np.array(summary["shares"])
+    steps = [step for step in summary["path"] if step["phase"] in ("start", "curvature", "search", "grid")]
+    numbers, names = range(1, len(steps) + 1), short_names(summary["domains"])
+    with page(picture, WIDTH, 7, 2, 1) as (figure, (above, below)):
+        above.plot(numbers, [shares @ step["losses"] for step in steps], "ko-", markersize=7)
+        above.set(title="The search, evaluation by evaluation", ylabel="loss (nats per token)")
+        for i, (name, style) in enumerate(zip(names, styles(), strict=False)):
+            below.plot(numbers, [np.mean(step["weights"][i]) for step in steps], **style, markersize=7, label=name)
+        below.set(ylabel="weight", xlabel="evaluation")
+        for axes in (above, below):
+            axes.grid(alpha=0.3)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        figure.legend(loc="outside lower center", ncols=3)
+
+
+def losses(summary: dict[str, Any], picture: Path) -> None:
+    """What the objective loses when one weight is moved and the others make room alike; a panel per domain."""
+    model, objective, limits = _model(summary)
+    found = np.array(summary["found"])[:, 0]
+    names, rows = short_names(summary["domains"], 12), -(-len(found) // 2)
+    with page(picture, WIDTH, 1.2 + 2.3 * rows, rows, 2) as (figure, panels):
+        for i, (axes, name) in enumerate(zip(panels, names, strict=False)):
+            weights = np.linspace(0, min(limits.largest, max(1.0, 1.5 * found[i])), POINTS)
+            moved = [_with(found, {i: weight}, limits) for weight in weights]
+            axes.plot(weights, 1000 * (np.array(list(map(objective, moved))) - objective(found)), "k-")
+            axes.plot(found[i], 0, "k*", markersize=14)
+            if summary["flat"]:
+                axes.axvspan(*summary["flat"][summary["domains"][i]], color="0.85")
+            axes.set_title(f"{name}: {found[i]:.2f}")
+            axes.set_ylim(-1, 20)
+            axes.grid(alpha=0.3)
+        for axes in panels[len(found) :]:
+            axes.set_axis_off()
+        figure.supxlabel(
+            "weight (star: found; grey: flat to a tenth of a percent of the perplexity,\nthe other weights adjusting)"
+        )
+        figure.supylabel("thousandths of a nat per token more than at the star")
+
+
+def weight_map(summary: dict[str, Any], picture: Path) -> None:
+    """The objective over the two largest weights, the others in their proportion, and where the guesses lie."""
+    model, objective, limits = _model(summary)
+    found, hand = np.array(summary["found"])[:, 0], np.array(summary["hand"])[:, 0]
+    one, two = np.argsort(-found)[:2]
+    top = limits.largest if limits.normalize else min(limits.bound, 1.6 * max(found.max(), hand.max(), 0.5))
+    axis = np.linspace(0, top, POINTS)
+    values = np.full((POINTS, POINTS), np.nan)
+    for row, y in enumerate(axis):
+        for column, x in enumerate(axis):
+            if x + y <= (1 if limits.normalize else limits.bound) + 1e-9:
+                values[row, column] = objective(_with(found, {one: x, two: y}, limits))
+    values = 1000 * (values - objective(found))
+    names, equal = short_names(summary["domains"]), np.full(len(found), 1 / len(found))
+    with page(picture, WIDTH, 7) as (figure, (axes,)):
+        levels = [-1, 0, 1, 2, 5, 10, 20, 50, 100, 200, 500]
+        filled = axes.contourf(axis, axis, values, levels=levels, cmap=COLORS, extend="both", norm="symlog")
+        lines = axes.contour(axis, axis, values, levels=levels[2:], colors="black", linewidths=0.8)
+        axes.clabel(lines, fontsize=11)
+        guesses = {"found": (found, "*", 20), "hand": (hand, "s", 11), "equal": (equal, "o", 11)}
+        for name, (weights, marker, size) in guesses.items():
+            point = (weights[one], weights[two])
+            axes.plot(
+                *point, marker, label=name, markersize=size, color="white", markeredgecolor="black", clip_on=False
+            )
+        for number, marker in ((one, ">"), (two, "^")):
+            point = (float(number == one), float(number == two))
+            if max(point) <= top:
+                axes.plot(*point, marker, label=f"{names[number]} alone", markersize=12, color="black", clip_on=False)
+        axes.set(title="Thousandths of a nat per token above the weights found", aspect="equal")
+        axes.set(xlabel=f"weight of {names[one]}", ylabel=f"weight of {names[two]}")
+        figure.colorbar(filled, ax=axes, shrink=0.8)
+        figure.legend(loc="outside lower center", ncols=3)
+
+
+def _model(summary: dict[str, Any]) -> tuple[Quadratic, Any, Limits]:
+    """The second-order model, the objective that it predicts of flat weights, and the limits."""
+    model = Quadratic(**{name: np.array(values) for name, values in summary["model"].items()})
+    shares = np.array(summary["shares"])
+    return model, lambda weights: float(shares @ model.at(weights)[0]), Limits(**summary["limits"])
+
+
+def _with(weights: np.ndarray, values: dict[int, float], limits: Limits) -> np.ndarray:
+    """Some weights set to `values`; where the sum is to be 1, the others make room in their proportion."""
+    moved = weights.copy()
+    moved[list(values)] = list(values.values())
+    others = [i for i in range(len(weights)) if i not in values]
+    if limits.normalize and others:
+        rest = weights[others].sum()
+        share = weights[others] / rest if rest > 0 else np.full(len(others), 1 / len(others))
+        moved[others] = (1 - sum(values.values())) * share
+    return moved

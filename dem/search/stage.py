@@ -1,0 +1,128 @@
+"""The search as a part of stage 3: from the files of the layout to the settings of the merge."""
+
+import gc
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import peft
+import torch
+import transformers
+from transformers import PreTrainedModel
+
+import dem
+from dem.checkpoints import Checkpoint
+from dem.common import load_model, load_tokenizer, reuse_freed_memory
+from dem.config import Config, MergeConfig, ParameterWeights, hand_weights
+from dem.corpus import Corpus
+from dem.diffs import Difference
+from dem.errors import RequestError
+from dem.evaluation.comparison import dtype_here
+from dem.evaluation.documents import Document, encode_documents
+from dem.evaluation.evaluated import Evaluated
+from dem.layout import Layout
+from dem.merging import require_same_split
+from dem.search.find import Search, find_weights
+from dem.search.quadratic import Limits
+from dem.search.terms import Terms, changed_names, factors_of
+
+
+def search_weights(
+    config: Config, layout: Layout, base: Path, differences: dict[str, Difference]
+) -> tuple[MergeConfig, dict[str, Any]]:
+    """The settings of the merge with the weights that were found, and the record of how.
+
+    In memory are the base and the factors of the differences, and of full models' differences one parameter.
+
+    Raises:
+        RequestError: a domain has no tune document, an adapter was trained on another split, a group has no parameter.
+    """
+    checkpoint = Checkpoint(base)
+    group_of = groups(config.search.groups, changed_names(differences))
+    documents = tune_documents(config, layout, base, list(differences))
+    reuse_freed_memory()
+    model = load_model(base, dtype_here(), hub_kernels=config.hub_kernels)
+    terms = open_terms(model, checkpoint, layout, differences, group_of)
+    limits = Limits(config.merge.normalize, config.search.bound)
+    hand = hand_weights(config)
+    start = np.repeat(np.array([[hand[domain]] for domain in differences]), max(group_of) + 1, 1)
+    fingerprints = {domain: d.index.vector_fingerprint for domain, d in differences.items()}
+    key = {
+        "base": next(iter(differences.values())).index.base["fingerprint"],
+        "differences": fingerprints,
+        "groups": config.search.groups,
+        "max_length": config.data.max_length,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "versions": {m.__name__: m.__version__ for m in (dem, torch, transformers, peft)},
+    }
+    kept = Evaluated(layout.search_kept, key)
+    search = Search(terms, documents, config.data.max_length, config.merge.scale, kept, layout.search_table)
+    found = find_weights(search, config.search, start, limits, layout.search_summary, {"differences": fingerprints})
+    del model, terms, search
+    gc.collect()  # before the merge; PEFT's and transformers' layers refer to each other in circles
+    return _settings(config, found.domains, found.weights, group_of), found.record
+
+
+def _settings(config: Config, domains: list[str], weights: np.ndarray, group_of: Sequence[int]) -> MergeConfig:
+    """What the merge is told: the last group are the parameters that no pattern matches."""
+    columns = [dict(zip(domains, map(float, column), strict=True)) for column in weights.T]
+    own = [ParameterWeights(pattern, columns[i]) for i, pattern in enumerate(config.search.groups)]
+    return replace(config.merge, weights=columns[max(group_of)], weights_by_parameter=own)
+
+
+def groups(patterns: list[str], names: list[str]) -> list[int]:
+    """The number of the group of each parameter: that of the first pattern found in its name, or one more than all.
+
+    Raises:
+        RequestError: a pattern decides of no parameter.
+    """
+    found = [next((i for i, pattern in enumerate(patterns) if re.search(pattern, n)), len(patterns)) for n in names]
+    if idle := [pattern for i, pattern in enumerate(patterns) if i not in found]:
+        raise RequestError(
+            f"search.groups: {idle[0]!r} matches no merged parameter that an earlier pattern leaves to it"
+        )
+    return found
+
+
+def tune_documents(config: Config, layout: Layout, base: Path, domains: list[str]) -> dict[str, list[Document]]:
+    """Of each domain the tune documents that the search looks at; those that nothing was trained on.
+
+    Raises:
+        RequestError: there are none, or the split is not that of the training.
+    """
+    tokenizer = load_tokenizer(base)
+    found = {}
+    for number, domain in enumerate(domains):
+        files = layout.parquet_files(domain)
+        if layout.adapter(domain).is_dir():
+            require_same_split(layout.adapter(domain), config.data, files)
+        documents = encode_documents(Corpus(files, config.data).documents("tune"), tokenizer)
+        found[domain] = _at_most(documents, config.search.tokens, config.search.seed + number)
+        if not any(len(document.ids) > 1 for document in found[domain]):
+            raise RequestError(
+                f"merge.weights auto: {domain} has no tune document to find weights on: raise data.tune_fraction "
+                f"and train again (or name the weights)"
+            )
+    return found
+
+
+def _at_most(documents: list[Document], tokens: int, seed: int) -> list[Document]:
+    """As many of the documents, drawn at random, as have `tokens` together, and at least one."""
+    order = np.random.default_rng(seed).permutation(len(documents))
+    sizes = np.cumsum([len(documents[i].ids) for i in order])
+    return [documents[i] for i in sorted(order[: max(int(np.searchsorted(sizes, tokens, "right")), 1)])]
+
+
+def open_terms(
+    model: PreTrainedModel,
+    checkpoint: Checkpoint,
+    layout: Layout,
+    differences: dict[str, Difference],
+    group_of: Sequence[int] | None = None,
+) -> Terms:
+    """`model`, loaded from the base, with what the layout's files say of the differences."""
+    factors = {domain: factors_of(d, layout.adapter(domain), checkpoint) for domain, d in differences.items()}
+    return Terms(model, checkpoint, differences, factors, group_of)
