@@ -1,17 +1,27 @@
 """The search for weights: terms and losses against merged weights, gradients against finite differences."""
 
+import csv
+import json
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from conftest import make_adapter, make_base
-from transformers import AutoModelForCausalLM
+from conftest import DOMAINS, make_adapter, make_workplace
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dem.checkpoints import Checkpoint
+from dem.config import parse_request
+from dem.corpus import Corpus
 from dem.diffs import Difference
-from dem.evaluation.documents import Document
+from dem.evaluation.documents import Document, encode_documents
+from dem.evaluation.perplexity import score
 from dem.search.losses import Losses
+from dem.search.objectives import Objective
+from dem.search.optimise import by_gradient, by_grid
+from dem.search.quadratic import FLAT, Limits
 from dem.search.terms import Terms, factors_of
-DOMAINS = ["web", "social"]
 
 
 def make_place(workplace, storage="lowrank", **adapter):
@@ -118,3 +128,218 @@ def test_a_group_of_parameters_has_weights_of_its_own(workplace):
 
 def _parts(place):
     return AutoModelForCausalLM.from_pretrained(place.base, dtype=torch.float32).eval(), Checkpoint(place.base)
+
+
+# The optimisers, on functions whose minimum is known.
+
+
+def bowl(rng, domains: int, texts: int):
+    """Convex quadratic losses of each domain of text; the function of `by_gradient`, and the mean's minimum."""
+    roots = rng.normal(size=(texts, domains, domains))
+    curved = roots @ roots.transpose(0, 2, 1) + 0.2 * np.eye(domains)
+    centres = rng.uniform(0, 0.6, (texts, domains))
+
+    def evaluate(phase, weights):
+        step = weights.ravel() - centres
+        bent = np.einsum("dij,dj->di", curved, step)
+        return 3 + np.einsum("di,di->d", step, bent) / 2, bent
+
+    return evaluate, curved, centres
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("worst", [True, False])
+def test_the_search_finds_the_least_of_convex_losses(normalize, worst):
+    evaluate, curved, centres = bowl(np.random.default_rng(3), 4, 3)
+    limits = Limits(normalize, 2.0)
+    objective = Objective(np.full(3, 1 / 3), np.array([2.9, 3.0, 3.1]) if worst else None)
+    found, model = by_gradient(evaluate, objective, np.full((4, 1), 0.25), limits, 0.0)
+    least = objective.value(evaluate("", found)[0])
+    assert (found >= 0).all() and (found.sum() == pytest.approx(1) if normalize else found.sum() <= 2)
+    chance = np.random.default_rng(0)
+    for _ in range(4000):
+        near = limits.of(found + chance.normal(0, chance.choice([0.003, 0.05, 0.5]), found.shape))
+        assert objective.value(evaluate("", near)[0]) >= least - 1e-7
+    if not (normalize or worst):
+        exact = np.linalg.solve(curved.mean(0), np.einsum("dij,dj->i", curved, centres) / 3)
+        assert (exact > 0).all() and found.ravel() == pytest.approx(exact, abs=1e-4)
+    assert model.at(found.ravel())[0] == pytest.approx(evaluate("", found)[0])
+
+
+def test_the_flat_reaches_to_a_thousandth_of_a_nat():
+    evaluate, _, _ = bowl(np.random.default_rng(3), 4, 3)
+    for normalize in (True, False):
+        limits, objective = Limits(normalize, 2.0), Objective(np.full(3, 1 / 3))
+        found, model = by_gradient(evaluate, objective, np.full((4, 1), 0.25), limits, 0.0)
+        least = objective.value(evaluate("", found)[0])
+        for i, (low, high) in enumerate(model.flat(objective, limits)):
+            for edge in (low, high):
+                if 0 < edge < limits.largest:  # the best of the others with this weight at the edge
+                    rest = [
+                        objective.value(evaluate("", _with_weight(i, edge, found, normalize, seed))[0])
+                        for seed in range(3000)
+                    ]
+                    assert min(rest) - least == pytest.approx(FLAT, rel=0.2)
+
+
+def _with_weight(number, value, found, normalize, seed):
+    """Weights near those found, with one of them given; without the bounds, which the flat does not heed inside."""
+    chance = np.random.default_rng(seed)
+    weights = found.ravel() + chance.normal(0, 0.03, found.size)
+    weights[number] = value
+    if normalize:
+        others = np.arange(found.size) != number
+        weights[others] += (1 - weights.sum()) / others.sum()
+    return weights[:, None]
+
+
+def test_groups_that_pay_for_being_apart_are_nearer():
+    evaluate, _, _ = bowl(np.random.default_rng(5), 6, 2)
+    objective, limits = Objective(np.full(2, 0.5)), Limits(False, 4.0)
+    apart = [
+        np.ptp(by_gradient(evaluate, objective, np.full((3, 2), 0.2), limits, penalty)[0], axis=1).sum()
+        for penalty in (0.0, 1.0, 100.0)
+    ]
+    assert apart[0] > apart[1] > apart[2] and apart[2] < 0.02
+
+
+def test_the_grid_adds_one_domain_after_the_other():
+    wanted = np.array([[0.5], [0.2], [0.3]])
+    tried = []
+
+    def value(weights):
+        tried.append(weights)
+        return float(np.square(weights - wanted).sum())
+
+    found = by_grid(value, 3, Limits(False, 3.0))
+    assert found.ravel() == pytest.approx([0.5, 0.2, 0.3]) and len(tried) == 33
+    tried.clear()
+    found = by_grid(value, 3, Limits(True, 3.0))
+    assert found.sum() == pytest.approx(1) and len(tried) == 22 and value(found) < 0.03
+
+
+# Stage 3.
+
+
+def auto(place, *options) -> int:
+    return place.merge("--merge.weights", "auto", "--diff.storage", "lowrank", *options)
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory, tokenizer):
+    place = make_workplace(tmp_path_factory.mktemp("trained"), tokenizer)
+    for domain in DOMAINS:
+        assert place.train(domain) == 0
+        assert place.diff(domain) == 0
+    return place
+
+
+@pytest.fixture
+def trained(trained_once, tmp_path):
+    """A workplace of its own whose domains are trained and have differences."""
+    folder = shutil.copytree(trained_once.config.parent, tmp_path / "place")
+    return replace(trained_once, root=folder / "root", base=folder / "base", config=folder / "config.yaml")
+
+
+def test_stage_3_merges_and_compares_what_it_found(trained):
+    assert auto(trained) == 0
+    layout = trained.layout
+    summary = json.loads(layout.search_summary.read_text(encoding="utf-8"))
+    record = json.loads(layout.merge_record.read_text(encoding="utf-8"))
+    found = dict(zip(DOMAINS, (row[0] for row in summary["found"]), strict=True))
+    assert {domain: record["domains"][domain]["weight"] for domain in DOMAINS} == found
+    assert sum(found.values()) == pytest.approx(1) and record["search"]["tune_tokens"] > 0
+    assert record["search"]["value"] <= record["search"]["value_of_hand"]
+    assert record["search"]["forward_tokens"] <= 4 * record["search"]["tune_tokens"]
+
+    # What the search said of the weights found is what the written model does on the same documents.
+    files = {domain: layout.parquet_files(domain) for domain in DOMAINS}
+    tokenizer = AutoTokenizer.from_pretrained(trained.base)
+    merged = AutoModelForCausalLM.from_pretrained(layout.merged_model, dtype=torch.float32).eval()
+    data = parse_request("", ["--config", str(trained.config)], stage=3).config.data
+    for domain, said in zip(DOMAINS, summary["path"][-1]["losses"], strict=True):
+        texts = Corpus(files[domain], data).documents("tune")
+        some = [d for d in encode_documents(texts, tokenizer) if len(d.ids) > 1]
+        scores = score(merged, some, data.max_length)
+        assert said == pytest.approx(scores.nll.sum() / scores.tokens.sum(), rel=1e-5)
+
+    rows = {row["model"]: row for row in csv.DictReader(layout.metric_summary.open(encoding="utf-8"))}
+    assert list(rows) == ["base", *DOMAINS, "equal", "hand", "merged"]
+    table = list(csv.DictReader(layout.search_table.open(encoding="utf-8")))
+    assert len(table) == len(summary["path"]) and table[-1]["phase"].startswith("found")
+    for what in ("path", "losses", "map"):
+        assert layout.search_picture(what).stat().st_size > 10_000
+
+
+def test_no_test_or_training_document_is_looked_at(trained, monkeypatch):
+    sides = []
+    real = Corpus.documents
+    monkeypatch.setattr(Corpus, "documents", lambda self, side: sides.append(side) or real(self, side))
+    assert auto(trained, "--evaluation.enabled", "false") == 0
+    assert set(sides) == {"tune"}
+
+
+def test_a_search_that_was_cut_off_goes_on_and_ends_alike(trained, monkeypatch):
+    assert auto(trained, "--evaluation.enabled", "false") == 0
+    whole = trained.layout.search_summary.read_text(encoding="utf-8")
+    trained.layout.search_kept.unlink()
+    made, real = [], Losses.at
+
+    def counted(self, *arguments):
+        made.append(arguments)
+        if len(made) == 4:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Losses, "at", counted)
+    assert auto(trained, "--evaluation.enabled", "false") == 130
+    assert auto(trained, "--evaluation.enabled", "false") == 0
+    again = json.loads(trained.layout.search_summary.read_text(encoding="utf-8"))
+    before = json.loads(whole)
+    assert [again[key] for key in ("found", "path", "model")] == [before[key] for key in ("found", "path", "model")]
+    assert len(made) == len(before["path"]) + 1  # the one that was cut off
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--merge.normalize", "false"),
+        ("--search.objective", "worst"),
+        ("--search.objective", "importance", "--search.importance", '{"web": 3, "social": 1}'),
+        ("--search.method", "grid"),
+        ("--search.groups", '["layers.0"]'),
+        ("--search.hand", '{"web": 1}'),
+    ],
+)
+def test_each_way_to_search_is_no_worse_than_the_guess(trained, options):
+    assert auto(trained, "--evaluation.enabled", "false", *options) == 0
+    record = json.loads(trained.layout.merge_record.read_text(encoding="utf-8"))
+    assert record["search"]["value"] <= record["search"]["value_of_hand"]
+    if "groups" in options[0]:
+        assert record["weights_by_parameter"][0]["pattern"] == "layers.0"
+    if "normalize" not in options[0]:
+        assert sum(d["weight"] for d in record["domains"].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--merge.method", "ties"), ["merge.weights auto", "weighted_sum", "ties"]),
+        (("--search.hand", '{"elsewhere": 1}'), ["search.hand", "elsewhere"]),
+        (("--search.objective", "importance"), ["search.importance is empty"]),
+        (("--search.importance", '{"web": -1}'), ["search.importance", "web"]),
+        (("--search.groups", '["("]'), ["search.groups[0]", "regular expression"]),
+        (("--search.groups", '["nowhere"]'), ["search.groups", "nowhere", "no merged parameter"]),
+        (("--merge.scale", "0"), ["merge.scale"]),
+    ],
+)
+def test_a_wrong_search_is_refused_by_name(trained, refused, options, words):
+    refused(auto(trained, *options), *words)
+
+
+def test_without_tune_documents_no_weights_are_found(tmp_path, tokenizer, refused):
+    place = make_workplace(tmp_path, tokenizer)
+    for seed, domain in enumerate(DOMAINS):
+        make_adapter(place.base, place.layout.adapter(domain), seed)
+        assert place.diff(domain) == 0
+    refused(auto(place, "--data.tune_fraction", "0"), "tune document", "data.tune_fraction")
