@@ -217,7 +217,7 @@ class SearchConfig:
     share theirs."""
     penalty: NonNegativeFloat = 0.01
     """What the groups' weights pay for being apart: nats per token and squared distance from their mean."""
-    tokens: PositiveInt = 100_000
+    tokens: PositiveInt = 20_000
     """Tokens of each domain's tune documents that are looked at, at most (whole documents, drawn at random)."""
     seed: NonNegativeInt = 42
     """Of the choice of documents."""

@@ -203,6 +203,16 @@ class Layout:
         """The search's evaluations, for a later run to take up."""
         return self.results / "weights_search_evaluations.json"
 
+    @property
+    def leave_one_out(self) -> Path:
+        """What each domain's difference does to the loss of each domain's tune documents."""
+        return self.results / "leave_one_out.csv"
+
+    @property
+    def leave_one_out_picture(self) -> Path:
+        """The same, drawn."""
+        return self.results / "leave_one_out.png"
+
     def search_picture(self, what: str) -> Path:
         """Of the search: its `path`, the `losses` along each weight, or the `map` of two weights."""
         return self.results / f"weights_search_{what}.png"

@@ -248,7 +248,8 @@ def evaluate(
 
     results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
-    metrics = make_metrics(results, questions.settings(), fingerprints, harness.note if harness else None)
+    note = harness.note if harness else None
+    metrics = make_metrics(results, questions.settings(), fingerprints, note, list(guesses))
     metrics.write(layout.metrics)
     write_text(layout.metric_summary, metric_table(metrics))
     keep_evaluation(layout, time.monotonic() - began, metrics)

@@ -16,6 +16,7 @@ from dem.config import parse_request
 from dem.corpus import Corpus
 from dem.diffs import Difference
 from dem.evaluation.documents import Document, encode_documents
+from dem.evaluation.metrics import read_metrics
 from dem.evaluation.perplexity import score
 from dem.search.losses import Losses
 from dem.search.objectives import Objective
@@ -257,7 +258,8 @@ def test_stage_3_merges_and_compares_what_it_found(trained):
     tokenizer = AutoTokenizer.from_pretrained(trained.base)
     merged = AutoModelForCausalLM.from_pretrained(layout.merged_model, dtype=torch.float32).eval()
     data = parse_request("", ["--config", str(trained.config)], stage=3).config.data
-    for domain, said in zip(DOMAINS, summary["path"][-1]["losses"], strict=True):
+    last = next(step for step in summary["path"] if step["phase"].startswith("found"))
+    for domain, said in zip(DOMAINS, last["losses"], strict=True):
         texts = Corpus(files[domain], data).documents("tune")
         some = [d for d in encode_documents(texts, tokenizer) if len(d.ids) > 1]
         scores = score(merged, some, data.max_length)
@@ -266,7 +268,24 @@ def test_stage_3_merges_and_compares_what_it_found(trained):
     rows = {row["model"]: row for row in csv.DictReader(layout.metric_summary.open(encoding="utf-8"))}
     assert list(rows) == ["base", *DOMAINS, "equal", "hand", "merged"]
     table = list(csv.DictReader(layout.search_table.open(encoding="utf-8")))
-    assert len(table) == len(summary["path"]) and table[-1]["phase"].startswith("found")
+    assert [row["phase"] for row in table] == [step["phase"] for step in summary["path"]]
+
+    # Leave-one-out: with social's weight at 0, what web's texts lose or gain.
+    without = next(step for step in summary["path"] if step["phase"] == "without social")
+    assert without["weights"] == [[found["web"]], [0.0]]
+    effect = last["losses"][0] - without["losses"][0]
+    assert summary["effects"]["social"]["web"] == pytest.approx(np.exp(effect) - 1)
+    rows = {row["difference"]: row for row in csv.DictReader(layout.leave_one_out.open(encoding="utf-8"))}
+    assert float(rows["social"]["web"]) == pytest.approx(np.exp(effect) - 1, abs=1e-6)
+
+    metrics = read_metrics(layout.metrics)
+    whole = {name: metrics.models[name].perplexity["all"].perplexity for name in ("equal", "hand", "merged")}
+    report = layout.report.read_text(encoding="utf-8")
+    for name, words in (("equal", "equal weights"), ("hand", "the weights given by hand")):
+        change = metrics.against[name]
+        assert change.relative == pytest.approx(whole["merged"] / whole[name] - 1, abs=1e-9)
+        assert f"against {words}: perplexity of all test documents {change.relative:+.2%}" in report
+    assert not metrics.models["hand"].texts and "hand" not in layout.prompt_comparison.read_text(encoding="utf-8")
     for what in ("path", "losses", "map"):
         assert layout.search_picture(what).stat().st_size > 10_000
 

@@ -3,6 +3,7 @@
 import json
 import math
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -66,6 +67,8 @@ class Metrics:
     harness_note: str | None = None
     """Why the harness did not run although it was asked for."""
     versions: dict[str, str] = field(default_factory=lambda: versions())
+    against: dict[str, Change] = field(default_factory=dict)
+    """The merged model's perplexity of ALL against that of other models than the base, by their names."""
 
     def write(self, path: Path) -> None:
         """Write all to `path`, as JSON."""
@@ -91,8 +94,12 @@ def make_metrics(
     settings: dict[str, Any],
     fingerprints: dict[str, Any],
     harness_note: str | None = None,
+    others: Sequence[str] = (),
 ) -> Metrics:
-    """The metrics of `results`, whose first is the base; the settings of the bootstrap and the device are added."""
+    """The metrics of `results`, whose first is the base; the settings of the bootstrap and the device are added.
+
+    `others` are models, of those measured, that the merged one is compared with as with the base.
+    """
     domains = list(results[0].scores)
     columns = {domain: [result.scores[domain] for result in results] for domain in domains}
     if domains:
@@ -114,7 +121,11 @@ def make_metrics(
         "method": "percentile, paired over documents",
     }
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return Metrics(models, {**settings, "device": device, "bootstrap": bootstrap}, fingerprints, harness_note)
+    wholes = dict(zip(models, columns.get(ALL, []), strict=False))
+    found = {name: changes(wholes[name], [wholes["merged"]])[0] for name in others if name in wholes}
+    against = {name: change for name, change in found.items() if change}
+    settings = {**settings, "device": device, "bootstrap": bootstrap}
+    return Metrics(models, settings, fingerprints, harness_note, against=against)
 
 
 def _column(scores: list[Scores]) -> list[Perplexity | None]:
@@ -151,7 +162,8 @@ def read_metrics(path: Path) -> Metrics:
     try:
         models = {name: _model(model) for name, model in content["models"].items()}
         parts = {name: content[name] for name in ("settings", "fingerprints", "versions")}
-        return Metrics(models, harness_note=content.get("harness_note"), **parts)
+        against = {name: Change(**change) for name, change in content.get("against", {}).items()}
+        return Metrics(models, harness_note=content.get("harness_note"), against=against, **parts)
     except (KeyError, TypeError, AttributeError) as error:
         raise RequestError(f"{path} is damaged ({error!r}): evaluate again") from None
 

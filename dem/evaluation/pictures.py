@@ -47,7 +47,7 @@ def perplexity(metrics: Metrics, picture: Path) -> None:
     changes = [[p.change.relative if p and p.change else math.nan for p in row] for row in found]
     reach = np.nanmax(np.abs([*sum(changes, []), 0.01]))
     with page(picture, max(WIDTH, 2 + 0.85 * len(domains)), 1.6 + 0.62 * len(models)) as (figure, (axes,)):
-        _cells(
+        cells(
             axes,
             np.array(changes),
             [[_measured(p) for p in row] for row in found],
@@ -150,10 +150,10 @@ def interference(figures: dict[str, Any], picture: Path) -> None:
     ):
         cosine, conflict = (_matrix(figures[name]) for name in ("cosine", "sign_conflict"))
         reach = max(np.nanmax(np.abs([*cosine.flat, 0.2])), 0.2)
-        _cells(above, cosine, _texts(cosine, "{:+.2f}"), names, Normalize(-reach, reach), COLORS + "_r")
+        cells(above, cosine, _texts(cosine, "{:+.2f}"), names, Normalize(-reach, reach), COLORS + "_r")
         above.set_title("Cosine similarity: +1 alike, 0 unrelated, −1 opposed")
         reach = np.nanmax(np.abs([*(conflict - 0.5).flat, 0.05]))
-        _cells(below, conflict, _texts(conflict, "{:.0%}"), names, Normalize(0.5 - reach, 0.5 + reach))
+        cells(below, conflict, _texts(conflict, "{:.0%}"), names, Normalize(0.5 - reach, 0.5 + reach))
         below.set_title("Sign conflict: share of opposite signs, by chance 50%")
         figure.supxlabel("darker: they agree    lighter: they work against each other")
 
@@ -202,7 +202,7 @@ def page(
         save(figure, picture)
 
 
-def _cells(
+def cells(
     axes: plt.Axes,
     values: np.ndarray,
     texts: list[list[str]],

@@ -23,6 +23,7 @@ from dem.evaluation.acceptance import (
 )
 from dem.evaluation.answers import provenance_hash
 from dem.evaluation.evidence import Evidence, Missing, gather, not_merged
+from dem.evaluation.intervals import Change
 from dem.evaluation.metrics import ALL, Perplexity
 from dem.evaluation.report import TEXT_METRICS, as_text
 from dem.layout import Layout
@@ -43,6 +44,7 @@ def report_page(evidence: Evidence, layout: Layout) -> str:
         ["## The plan's criteria", "", *criteria_table(met), "", _link(layout.acceptance, "How they are taken, and"
           " the figures of each domain")],
         _perplexity_section(evidence, layout),
+        _weights_section(evidence, layout),
         _answers_section(evidence, layout),
         _figures_section(evidence),
         _differences_section(evidence, layout),
@@ -145,6 +147,57 @@ def _perplexity_section(evidence: Evidence, layout: Layout) -> list[str]:
     lines += ["", f"Change against the base, with its 95% interval. All figures: {_link(layout.metrics, 'metrics')}"
               f" and {_link(layout.metric_summary, 'the same as a table')}."]  # fmt: skip
     return lines
+
+
+def _weights_section(evidence: Evidence, layout: Layout) -> list[str]:
+    """How the weights were found, and whether that was worth it."""
+    if isinstance(evidence.record, Missing) or "search" not in evidence.record:
+        return []
+    search, domains = evidence.record["search"], evidence.record["domains"]
+    weights = ", ".join(f"{as_text(d)} {s['weight']:g}{_flat(search, d)}" for d, s in domains.items())
+    lines = [
+        "## Weights",
+        "",
+        f"Found on {search['tune_tokens']:,} tokens of the tune splits, by {as_text(search['method'])}, for the "
+        f"objective {as_text(search['objective'])}: {weights}. In brackets, where a weight can lie while the objective "
+        f"changes by less than {search['flat_within']:g} nats per token, the other weights adjusting.",
+        "",
+    ]
+    if not isinstance(evidence.metrics, Missing):
+        lines += [_against(name, change) for name, change in evidence.metrics.against.items()] + [""]
+    captions = {
+        "map": "Marks are weights, the shades and lines the second-order model of the loss about the ones found: how "
+        "much worse the mean of the tune losses becomes.",
+        "losses": "The same model along each weight. Where the curve is flat, the weight hardly matters.",
+        "path": "What was looked at, on some of the tune documents: the start, one weight after the other moved for "
+        "the curvature, and then the best weights of the model.",
+    }
+    for what, caption in captions.items():
+        lines += _picture(layout.search_picture(what), f"The search for weights: {what}", caption)
+    lines += _picture(
+        layout.leave_one_out_picture,
+        "What each difference does to each domain",
+        "A row per difference: the perplexity of each domain's tune text with it, against the merge without it and "
+        "all other weights as they are. A row that is light everywhere is a domain to drop or to train again.",
+    )
+    links = f"{_link(layout.search_table, 'Every evaluation')}, {_link(layout.search_summary, 'everything found')}"
+    return [*lines, f"{links}."]
+
+
+def _flat(search: dict, domain: str) -> str:
+    if not search.get("flat"):
+        return ""
+    low, high = search["flat"][domain]
+    return f" ({low:.2f} to {high:.2f})"
+
+
+def _against(name: str, change: Change) -> str:
+    """The merged model beside another, on the test splits."""
+    words = {"equal": "equal weights", "hand": "the weights given by hand"}.get(name, f"{as_text(name)}")
+    interval = "" if change.low is None else f" ({change.low:+.2%} to {change.high:+.2%})"
+    sure = change.low is not None and (change.high < 0 or change.low > 0)
+    verdict = ("better" if change.relative < 0 else "worse") if sure else "no different beyond chance"
+    return f"- against {words}: perplexity of all test documents {change.relative:+.2%}{interval}: {verdict}"
 
 
 def _cell(measured: Perplexity | None) -> str:

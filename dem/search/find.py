@@ -63,6 +63,16 @@ class Search:
         self.some = {d: _some(each, number) for number, (d, each) in enumerate(documents.items())}
         self.bar = None
 
+    @property
+    def domains(self) -> list[str]:
+        """Whose differences have weights."""
+        return self._terms.domains
+
+    @property
+    def slow(self) -> int:
+        """Parameters that take the slower way (see dem/search/terms.py)."""
+        return len(self._terms.slow)
+
     def tokens(self) -> tuple[int, int]:
         """Forward and backward passes so far, in tokens; also those that an earlier run made."""
         return tuple(sum(row[f"{way}_tokens"] for row in self._rows) for way in ("forward", "backward"))
@@ -137,13 +147,13 @@ def find_weights(
         named: what else the summary is to hold.
     """
     began = time.monotonic()
-    domains, texts = search._terms.domains, list(search.all)
+    domains, texts = search.domains, list(search.all)
     whole = sum(sum(max(len(d.ids) - 1, 0) for d in some) for some in search.all.values())
     part = sum(sum(max(len(d.ids) - 1, 0) for d in some) for some in search.some.values())
     log.info(f"search: {len(domains)} domains, {whole:,} tune tokens, {part:,} of them between start and end")
-    if search._terms.slow:
+    if search.slow:
         log.info(
-            f"search: {len(search._terms.slow)} parameters' differences are no products on a module that is called; "
+            f"search: {search.slow} parameters' differences are no products on a module that is called; "
             "they are set anew for each evaluation, which is slower"
         )
     start = limits.of(hand)
@@ -171,6 +181,7 @@ def find_weights(
         weights, losses = _rounded(start, limits), at_start
     forward, backward = search.tokens()
     flat = model.flat(objective, limits) if model and weights.shape[1] == 1 else None
+    effects = _effects(search, weights, losses) if len(domains) > 1 else None
     record = {
         "method": settings.method,
         "objective": settings.objective,
@@ -193,6 +204,7 @@ def find_weights(
         "hand": start.tolist(),
         "limits": {"normalize": limits.normalize, "bound": limits.bound},
         "path": search.path(),
+        "effects": effects,
         "model": _plain(model),
         "shares": objective.shares.tolist(),
     }
@@ -206,6 +218,18 @@ def find_weights(
         f"{forward:,} tokens forward, {backward:,} backward, {record['seconds']} s"
     )
     return Found(domains, weights, record)
+
+
+def _effects(search: Search, weights: np.ndarray, losses: np.ndarray) -> dict[str, dict[str, float]]:
+    """What each domain's difference changes of each text's perplexity, the others' weights as they are (a fraction)."""
+    log.info("search: the same without one domain after the other")
+    effects = {}
+    for number, domain in enumerate(search.domains):
+        without = weights.copy()
+        without[number] = 0
+        there = search.at(f"without {domain}", without, search.all, False).losses
+        effects[domain] = dict(zip(search.all, np.expm1(losses - there).tolist(), strict=True))
+    return effects
 
 
 def _corrected(search: Search, start: np.ndarray, first: Evaluation) -> Callable:
