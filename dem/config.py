@@ -70,6 +70,9 @@ class DataConfig:
     """Share of the documents that no choice looks at; stage 3 measures perplexity on it."""
     group_column: str | None = None
     """Column that says which work a row belongs to; all rows of one work fall on one side of the split."""
+    mixtures: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Baselines to train: by name (for --domain of stage 1) the share of each domain's text, {mixed: {web: 0.7, ...}}.
+    One takes as many tokens as all domains' trainings together."""
 
 
 @dataclass
@@ -355,7 +358,7 @@ def parse_request(
         config.evaluation.prompts = os.path.join(folder, config.evaluation.prompts)
     own = {name: getattr(values, name) for name in STAGE_OPTIONS[stage]}
     domain = own.pop("domain", None)
-    _check(config, None if domain == ALL_DOMAINS and stage == 2 else domain)
+    _check(config, None if domain == ALL_DOMAINS and stage == 2 else domain, mixtures=stage == 1)
     return Request(config, Layout(Path(values.root).absolute()), domain, **own)
 
 
@@ -364,7 +367,7 @@ ALL_DOMAINS = "all"
 
 STAGE_OPTIONS: dict[int, dict[str, dict[str, Any]]] = {
     1: {
-        "domain": {"required": True, "help": "one of the config's domains"},
+        "domain": {"required": True, "help": "one of the config's domains, or of data.mixtures"},
         "overwrite": {"action": "store_true", "help": "do it again although it has been done"},
     },
     2: {
@@ -485,8 +488,8 @@ def _config_arguments(argv: list[str]) -> list[str]:
     return [a.partition("=")[2] or b for a, b in pairs if a == "--config" or a.startswith("--config=")]
 
 
-def _check(config: Config, domain: str | None) -> None:
-    """Refuse, all at once, what the types alone let through."""
+def _check(config: Config, domain: str | None, mixtures: bool) -> None:
+    """Refuse, all at once, what the types alone let through; `domain` may be a mixture if `mixtures` says so."""
     mistakes = [m for name in config.domains if (m := domain_name_mistake(name))]
     if not config.domains:
         mistakes.append("domains is empty: name at least one domain")
@@ -494,10 +497,11 @@ def _check(config: Config, domain: str | None) -> None:
         mistakes.append(f"domains names a domain twice: {', '.join(config.domains)}")
     if domain is not None and (m := domain_name_mistake(domain)):
         mistakes.append(m)
-    elif domain is not None and domain not in config.domains:
+    elif domain is not None and domain not in (*config.domains, *(config.data.mixtures if mixtures else ())):
         mistakes.append(f"--domain {domain} is not one of the config's domains: {', '.join(config.domains)}")
     if config.data.tune_fraction + config.data.test_fraction >= 1:
         mistakes.append("data.tune_fraction and data.test_fraction leave no document for training")
+    mistakes += _mixture_mistakes(config)
     mistakes += _merge_mistakes(config.merge)
     mistakes += _search_mistakes(config)
     if config.data.max_length < 2:
@@ -512,6 +516,23 @@ def _check(config: Config, domain: str | None) -> None:
         mistakes += _harness_mistakes(config)
     if mistakes:
         raise RequestError("; ".join(mistakes))
+
+
+def _mixture_mistakes(config: Config) -> list[str]:
+    mistakes = []
+    for name, shares in config.data.mixtures.items():
+        key = f"data.mixtures.{name}"
+        if name in config.domains:
+            mistakes.append(f"{key} has the name of a domain: choose another")
+        elif mistake := domain_name_mistake(name):
+            mistakes.append(f"data.mixtures: {mistake}")
+        if not shares:
+            mistakes.append(f"{key} is empty: say each domain's share")
+        if unknown := [domain for domain in shares if domain not in config.domains]:
+            mistakes.append(f"{key} names {', '.join(unknown)}, not among the config's domains")
+        if wrong := [domain for domain, share in shares.items() if not (math.isfinite(share) and share > 0)]:
+            mistakes.append(f"{key}: the share of {', '.join(wrong)} is not above 0")
+    return mistakes
 
 
 def _merge_mistakes(merge: MergeConfig) -> list[str]:

@@ -191,11 +191,21 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
         adapter_deltas(adapter, base, Checkpoint(base))  # it loads, and fits the base
     log.info(f"evaluation: finding the test documents of {', '.join(files)}")
     corpora = {domain: Corpus(paths, config.data) for domain, paths in files.items()}
+    mixtures = {}
+    for name in config.data.mixtures:
+        if not (layout.adapter(name) / "adapter_config.json").is_file():
+            log.info(
+                f"evaluation: the mixture {name} is left out: train it with dem/train_individual.py --domain {name}"
+            )
+            continue
+        mixtures[name] = layout.existing_adapter(name)
+        require_same_split(mixtures[name], config.data, [path for paths in files.values() for path in paths])
+        adapter_deltas(mixtures[name], base, Checkpoint(base))
     there = {domain: folder for domain, folder in models.items() if folder}
     harness = prepare_harness(config.evaluation.harness) if config.evaluation.harness else None
     if harness and harness.note:
         log.info(f"evaluation: WARNING: evaluation.harness is left out: {harness.note}")
-    return adapters, there, corpora, prompts, harness
+    return adapters, there, mixtures, corpora, prompts, harness
 
 
 def evaluate(
@@ -203,6 +213,7 @@ def evaluate(
     base: Path,
     adapters: dict[str, Path],
     models: dict[str, Path],
+    mixtures: dict[str, Path],
     corpora: dict,
     prompts: list,
     harness: "Harness | None",
@@ -240,7 +251,7 @@ def evaluate(
     )
     record = read_json(layout.merge_record)
     guesses = _guesses(request, list(record["domains"])) if "search" in record else {}
-    subjects = subjects_of(layout, base, adapters, models, guesses)
+    subjects = subjects_of(layout, base, adapters, models, mixtures, guesses)
 
     def terms_of(model: "PreTrainedModel") -> "Terms":
         differences = {domain: Difference(*layout.existing_difference(domain)) for domain in record["domains"]}
@@ -249,7 +260,7 @@ def evaluate(
     results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
     note = harness.note if harness else None
-    metrics = make_metrics(results, questions.settings(), fingerprints, note, list(guesses))
+    metrics = make_metrics(results, questions.settings(), fingerprints, note, [*mixtures, *guesses])
     metrics.write(layout.metrics)
     write_text(layout.metric_summary, metric_table(metrics))
     keep_evaluation(layout, time.monotonic() - began, metrics)

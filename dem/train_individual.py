@@ -1,4 +1,4 @@
-"""Stage 1: train one LoRA adapter on one domain.
+"""Stage 1: train one LoRA adapter on one domain, or on a mixture of them to compare a merge with.
 
     python dem/train_individual.py --config configs/yunmin_3b.yaml --domain web
 
@@ -11,6 +11,7 @@ command after it (see README.md). A small try of all stages on a CPU: make demo.
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
@@ -27,11 +28,14 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def train(request: Request) -> None:
-    """Check every input, train the adapter of the request's domain, and put it in its place."""
+    """Check every input, train the adapter of the request's domain or mixture, and put it in its place."""
     config, layout, domain = request.config, request.layout, request.domain
-    files = layout.parquet_files(domain)
+    shares = config.data.mixtures.get(domain)
+    files = {name: layout.parquet_files(name) for name in (config.domains if shares else [domain])}
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
+    from datasets import concatenate_datasets
+
     from dem import plots, processes, training
     from dem.atomic import new_folder, require_replaceable, require_writable
     from dem.checkpoints import Checkpoint, files_fingerprint
@@ -47,6 +51,7 @@ def train(request: Request) -> None:
         start_log,
     )
     from dem.corpus import Corpus
+    from dem.mixtures import mixed_blocks
 
     processes.join()
     training.require_equal_shares(config.training.batch_size)
@@ -56,22 +61,34 @@ def train(request: Request) -> None:
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
     tokenizer = load_tokenizer(base)
-    corpus = Corpus(files, config.data)
+    data = replace(config.data, mixtures={})  # all that a domain's text depends on
+    corpora = {name: Corpus(paths, data) for name, paths in files.items()}
 
     start_log(None)  # the log of a finished training is left as it is
-    data_fingerprint = files_fingerprint(files)
-    record = training.run_record(config, checkpoint.fingerprint(), model_config(base), tokenizer, data_fingerprint)
+    data_fingerprint = files_fingerprint([path for paths in files.values() for path in paths])
+    record = training.run_record(
+        config, checkpoint.fingerprint(), model_config(base), tokenizer, data_fingerprint, shares
+    )
     if not request.overwrite and training.is_trained(layout.adapter(domain), record):
         return
 
-    train_blocks = training.block_dataset(corpus, "train", tokenizer, data_fingerprint)
-    tune_blocks = training.block_dataset(corpus, "tune", tokenizer, data_fingerprint)
-    training.require_one_block(train_blocks, config.data.max_length, files[0])
+    def blocks(split):
+        prints = {name: files_fingerprint(paths) for name, paths in files.items()}
+        return {n: training.block_dataset(c, split, tokenizer, prints[n]) for n, c in corpora.items()}
+
+    of_domain, tune = blocks("train"), blocks("tune").values()
+    tune_blocks = concatenate_datasets([some for some in tune if len(some)] or list(tune)[:1])
+    for name, some in of_domain.items():
+        training.require_one_block(some, config.data.max_length, files[name][0])
+    if shares:
+        tune_blocks = tune_blocks.shuffle(seed=config.training.seed)  # of many, only the first are looked at
     state = layout.training_state(domain)
 
     start_log(layout.train_log(domain), append=training.can_resume(state, record))
     training.log_surroundings(config, base)
-    log.info(f"{domain}: {', '.join(f'{corpus.counts[s]:,} {s}' for s in ('train', 'tune', 'test'))} documents")
+    for name, corpus in corpora.items():
+        log.info(f"{name}: {', '.join(f'{corpus.counts[s]:,} {s}' for s in ('train', 'tune', 'test'))} documents")
+    train_blocks = mixed_blocks(of_domain, shares, config.training.seed) if shares else of_domain[domain]
     log.info(f"{len(train_blocks):,} blocks of {config.data.max_length} tokens, {config.training.batch_size} a step")
     precision = choose_precision(config.training.precision)
     log.info(f"precision: {precision.name}: {precision.reason}")

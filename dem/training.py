@@ -108,9 +108,13 @@ def run_record(
     base_config: PreTrainedConfig,
     tokenizer: PreTrainedTokenizerBase,
     data_fingerprint: str,
+    mixture: dict[str, float] | None,
 ) -> dict[str, Any]:
     """What makes the adapter. It is kept beside it, and a run goes on only from a state with the same record."""
     full = config.as_dict()
+    del full["data"]["mixtures"]  # of which only its own matters to an adapter
+    if mixture:
+        full["data"] |= {"mixture": mixture, "domains": config.domains}
     described = {k: v for k, v in base_config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
     return {
         "base": {

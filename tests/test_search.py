@@ -284,7 +284,7 @@ def test_stage_3_merges_and_compares_what_it_found(trained):
     for name, words in (("equal", "equal weights"), ("hand", "the weights given by hand")):
         change = metrics.against[name]
         assert change.relative == pytest.approx(whole["merged"] / whole[name] - 1, abs=1e-9)
-        assert f"against {words}: perplexity of all test documents {change.relative:+.2%}" in report
+        assert f"- {words}: {change.relative:+.2%}" in report
     assert not metrics.models["hand"].texts and "hand" not in layout.prompt_comparison.read_text(encoding="utf-8")
     for what in ("path", "losses", "map"):
         assert layout.search_picture(what).stat().st_size > 10_000

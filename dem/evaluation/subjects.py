@@ -33,13 +33,15 @@ def subjects_of(
     base: Path,
     adapters: dict[str, Path],
     models: dict[str, Path],
+    mixtures: dict[str, Path],
     guesses: dict[str, dict[str, float]],
 ) -> list[Subject]:
-    """Base, domain models in the order of the merge, other weights, and merged model, right after the merge.
+    """Base, domain models in the order of the merge, mixtures, other weights, merged model, right after the merge.
 
     Args:
         adapters: folder of each domain's adapter, by domain.
         models: folder of the fully fine-tuned model of each of the other domains, by domain.
+        mixtures: folder of the adapter trained on each mixture of domains, by its name.
         guesses: by name, other weights of the merged differences to compare with, by domain.
     """
     record = read_json(layout.merge_record)
@@ -52,6 +54,9 @@ def subjects_of(
         elif domain in models:
             own = _hash(merged["source"]["fingerprint"], models[domain])
             subjects.append(Subject(domain, models[domain], own))
+    for name, adapter in mixtures.items():
+        own = f"{base_fingerprint} with {adapter_fingerprint(adapter)}"
+        subjects.append(Subject(name, adapter, own, is_adapter=True))
     differences = [merged["difference_fingerprint"] for merged in record["domains"].values()]
     for name, weights in guesses.items():
         factor = record["scale"] / (sum(weights.values()) if record["normalize"] else 1)

@@ -20,13 +20,14 @@ from dem.evaluation.acceptance import (
     criteria,
     criteria_table,
     in_figures,
+    in_words,
 )
 from dem.evaluation.answers import provenance_hash
 from dem.evaluation.evidence import Evidence, Missing, gather, not_merged
 from dem.evaluation.intervals import Change
 from dem.evaluation.metrics import ALL, Perplexity
 from dem.evaluation.report import TEXT_METRICS, as_text
-from dem.layout import Layout
+from dem.layout import RUN_RECORD, Layout
 
 
 def publish_report(layout: Layout) -> None:
@@ -44,6 +45,7 @@ def report_page(evidence: Evidence, layout: Layout) -> str:
         ["## The plan's criteria", "", *criteria_table(met), "", _link(layout.acceptance, "How they are taken, and"
           " the figures of each domain")],
         _perplexity_section(evidence, layout),
+        _comparison_section(evidence, layout),
         _weights_section(evidence, layout),
         _answers_section(evidence, layout),
         _figures_section(evidence),
@@ -149,6 +151,40 @@ def _perplexity_section(evidence: Evidence, layout: Layout) -> list[str]:
     return lines
 
 
+GUESSES = {"equal": "equal weights", "hand": "the weights given by hand"}
+
+
+def _comparison_section(evidence: Evidence, layout: Layout) -> list[str]:
+    """The merged model beside other ways to one model: other weights, and training on a mixture."""
+    if isinstance(evidence.metrics, Missing) or not evidence.metrics.against:
+        return []
+    against = evidence.metrics.against
+    lines = ["## Against other ways", "", "Perplexity of the merged model on all test documents, relative to", ""]
+    lines += [_against(name, change) for name, change in against.items()]
+    costs = [_cost(name, evidence, layout) for name in against if name not in GUESSES]
+    return [*lines, *([""] if costs else []), *costs]
+
+
+def _against(name: str, change: Change) -> str:
+    words = GUESSES.get(name, f"the adapter trained on the mixture {as_text(name)}")
+    interval = "" if change.low is None else f" ({change.low:+.2%} to {change.high:+.2%})"
+    sure = change.low is not None and (change.high < 0 or change.low > 0)
+    verdict = ("better" if change.relative < 0 else "worse") if sure else "no different beyond chance"
+    return f"- {words}: {change.relative:+.2%}{interval}, {verdict}"
+
+
+def _cost(mixture: str, evidence: Evidence, layout: Layout) -> str:
+    """What the trainings took, as far as it is known."""
+    own = read_json(layout.adapter(mixture) / RUN_RECORD).get("seconds")
+    domains = evidence.training_seconds.values()
+    together = None if any(isinstance(s, Missing) for s in domains) else sum(domains)
+    told = ["not recorded" if s is None else in_words(s) for s in (own, together)]
+    return (
+        f"Training on {as_text(mixture)} took {told[0]}, the trainings of the domains together {told[1]}, on as many "
+        "tokens. Other shares need the whole training again, other weights only a merge."
+    )
+
+
 def _weights_section(evidence: Evidence, layout: Layout) -> list[str]:
     """How the weights were found, and whether that was worth it."""
     if isinstance(evidence.record, Missing) or "search" not in evidence.record:
@@ -163,8 +199,6 @@ def _weights_section(evidence: Evidence, layout: Layout) -> list[str]:
         f"changes by less than {search['flat_within']:g} nats per token, the other weights adjusting.",
         "",
     ]
-    if not isinstance(evidence.metrics, Missing):
-        lines += [_against(name, change) for name, change in evidence.metrics.against.items()] + [""]
     captions = {
         "map": "Marks are weights, the shades and lines the second-order model of the loss about the ones found: how "
         "much worse the mean of the tune losses becomes.",
@@ -189,15 +223,6 @@ def _flat(search: dict, domain: str) -> str:
         return ""
     low, high = search["flat"][domain]
     return f" ({low:.2f} to {high:.2f})"
-
-
-def _against(name: str, change: Change) -> str:
-    """The merged model beside another, on the test splits."""
-    words = {"equal": "equal weights", "hand": "the weights given by hand"}.get(name, f"{as_text(name)}")
-    interval = "" if change.low is None else f" ({change.low:+.2%} to {change.high:+.2%})"
-    sure = change.low is not None and (change.high < 0 or change.low > 0)
-    verdict = ("better" if change.relative < 0 else "worse") if sure else "no different beyond chance"
-    return f"- against {words}: perplexity of all test documents {change.relative:+.2%}{interval}: {verdict}"
 
 
 def _cell(measured: Perplexity | None) -> str:
