@@ -74,6 +74,12 @@ class DataConfig:
     """Baselines to train: by name (for --domain of stage 1) the share of each domain's text, {mixed: {web: 0.7, ...}}.
     One takes as many tokens as all domains' trainings together."""
 
+    def shares(self, name: str) -> dict[str, float] | None:
+        """The shares of the mixture of this name by domain, in order of name and adding up to 1; None if none has it."""
+        shares = self.mixtures.get(name, {})
+        whole = math.fsum(shares.values())
+        return {domain: shares[domain] / whole for domain in sorted(shares)} or None
+
 
 @dataclass
 class TrainingConfig:

@@ -96,5 +96,6 @@ def train(base, folder, precision) -> dict[str, str]:
     blocks = datasets.Dataset.from_dict({"input_ids": ids.tolist()})
     state, table = folder / "state", folder / "train.csv"
     state.mkdir()
-    training.run_training(model, None, blocks, blocks.select([]), config, precision, state, table)
+    blocks = TrainingBlocks(blocks, blocks.select([]), 1, [])
+    training.run_training(model, None, blocks, config, precision, state, table)
     return list(csv.DictReader(table.open(encoding="utf-8")))[-1]

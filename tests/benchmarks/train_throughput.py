@@ -135,8 +135,8 @@ def train_like_stage_1(model: torch.nn.Module, ids: torch.Tensor, all_logits: bo
         table, state = Path(folder) / "train.csv", Path(folder) / "state"
         state.mkdir()
         model = training.with_adapter(model, config)
-        none = blocks.select([])
-        training.run_training(model, None, blocks, none, config, "fp32", state, table)
+        blocks = TrainingBlocks(blocks, blocks.select([]), 1, [])
+        training.run_training(model, None, blocks, config, "fp32", state, table)
         elapsed = [float(row["elapsed_seconds"]) for row in csv.DictReader(table.open(encoding="utf-8"))]
     steps = [after - earlier for earlier, after in zip(elapsed, elapsed[1:], strict=False)]
     return statistics.median(steps), memory() - before
