@@ -219,7 +219,7 @@ class SearchConfig:
     hand: dict[str, float] = field(default_factory=dict)
     """The team's own guess: the search starts from it, and the report compares with it. Without it, the plan's weights,
     or equal ones where the domains are not the plan's."""
-    bound: PositiveFloat = 3
+    bound: PositiveFloat = 5
     """Largest sum of the weights where merge.normalize is false; with true it is 1."""
     groups: list[str] = field(default_factory=list)
     """Regular expressions, searched in parameters' names: the parameters of each get weights of their own, the others

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
     from dem.atomic import require_replaceable, require_writable
-    from dem.common import base_folder, start_log
+    from dem.common import base_folder, log, start_log
 
     layout = request.layout
     base = base_folder(request.config.base_model)
@@ -50,7 +50,10 @@ def main(argv: list[str] | None = None) -> None:
     auto = request.config.merge.weights == AUTO
     if request.dry_run:
         start_log(None)
-        merge(_with_hand_weights(request) if auto else request, domains, base)
+        if auto:
+            request = _with_hand_weights(request)
+            log.info("search: the weights would be found first, in three to four passes over the tune documents")
+        merge(request, domains, base)
         return
     require_replaceable(layout.merged_model)
     require_writable(layout.results, layout.evaluated("base").parent, layout.merge_log.parent)

@@ -37,10 +37,9 @@ class MergePlan:
     def lines(self) -> list[str]:
         """The plan for people."""
         read = self.base + self.differences
-        again = read + self.written
         return [
             f"plan: read {_size(read)} (base {_size(self.base)}, differences {_size(self.differences)}), "
-            f"write {_size(self.written)}, then read {_size(again)} to compare logits",
+            f"write {_size(self.written)}, then read that to compare logits",
             f"plan: memory up to {_size(self.memory)} ({_size(self.free_memory)} available), "
             f"disk {_size(self.written)} ({_size(self.free_disk)} free)",
         ]

@@ -362,3 +362,10 @@ def test_without_tune_documents_no_weights_are_found(tmp_path, tokenizer, refuse
         make_adapter(place.base, place.layout.adapter(domain), seed)
         assert place.diff(domain) == 0
     refused(auto(place, "--data.tune_fraction", "0"), "tune document", "data.tune_fraction")
+
+
+def test_a_dry_run_searches_nothing(trained, capsys):
+    assert auto(trained, "--dry-run") == 0
+    said = capsys.readouterr().err
+    assert "the weights would be found first" in said and "plan: memory" in said
+    assert not trained.layout.search_summary.exists() and not trained.layout.merged_model.exists()
