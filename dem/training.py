@@ -38,6 +38,7 @@ from dem.shared_trainer import Rehearsal, SharedTrainer, TooLittleMemory
 from dem.training_blocks import TrainingBlocks
 from dem.training_checks import StopOnSignal, WatchAdapters
 
+
 def log_surroundings(config: Config, base: Path) -> None:
     """Say what this run is made of: versions, device, base and the whole configuration."""
     modules = (torch, transformers, peft, accelerate)

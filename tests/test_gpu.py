@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, MambaConfig
 
 from dem import common, mamba, training, training_checks
 from dem.config import Config, DataConfig, LoraConfig, TrainingConfig
+from dem.training_blocks import TrainingBlocks
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
 

@@ -117,6 +117,7 @@ def train_like_stage_1(model: torch.nn.Module, ids: torch.Tensor, all_logits: bo
 
     from dem import common, mamba, training
     from dem.config import Config, DataConfig, LoraConfig, TrainingConfig
+    from dem.training_blocks import TrainingBlocks
 
     common.start_log(None)
     for line in mamba.prepare("mamba"):
