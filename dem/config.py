@@ -230,6 +230,8 @@ class SearchConfig:
     """Tokens of each domain's tune documents that are looked at, at most (whole documents, drawn at random)."""
     seed: NonNegativeInt = 42
     """Of the choice of documents."""
+    map: list[str] = field(default_factory=list)
+    """Two or three domains whose weights the picture of the loss is drawn over; without them, the two largest."""
 
 
 @dataclass
@@ -603,6 +605,10 @@ def _search_mistakes(config: Config) -> list[str]:
             re.compile(pattern)
         except re.error as error:
             mistakes.append(f"search.groups[{i}] {pattern!r} is not a regular expression: {error}")
+    if search.map and (len(set(search.map)) != len(search.map) or not 2 <= len(search.map) <= 3):
+        mistakes.append("search.map names two or three different domains, or none")
+    if unknown := [domain for domain in search.map if domain not in config.domains]:
+        mistakes.append(f"search.map names {', '.join(unknown)}, not among the config's domains")
     if search.groups and search.method == "grid":
         mistakes.append("search.groups has no use with search.method grid")
     if not math.isfinite(search.bound) or not math.isfinite(search.penalty):

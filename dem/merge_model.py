@@ -98,7 +98,7 @@ def search(request: Request, domains: list[str], base: Path) -> tuple[Request, d
     layout = request.layout
     differences = open_differences(domains, layout, Checkpoint(base))
     settings, found = search_weights(request.config, layout, base, differences)
-    pictures.draw(layout)
+    pictures.draw(layout, request.config.search.map)
     return replace(request, config=replace(request.config, merge=settings)), found
 
 

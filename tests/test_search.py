@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,8 @@ from dem.diffs import Difference
 from dem.evaluation.documents import Document, encode_documents
 from dem.evaluation.metrics import read_metrics
 from dem.evaluation.perplexity import score
+from dem.layout import Layout
+from dem.search import pictures
 from dem.search.losses import Losses
 from dem.search.objectives import Objective
 from dem.search.optimise import by_gradient, by_grid
@@ -350,6 +353,8 @@ def test_each_way_to_search_is_no_worse_than_the_guess(trained, options):
         (("--search.groups", '["("]'), ["search.groups[0]", "regular expression"]),
         (("--search.groups", '["nowhere"]'), ["search.groups", "nowhere", "no merged parameter"]),
         (("--merge.scale", "0"), ["merge.scale"]),
+        (("--search.map", '["web"]'), ["search.map", "two or three"]),
+        (("--search.map", '["web", "nowhere"]'), ["search.map", "nowhere"]),
     ],
 )
 def test_a_wrong_search_is_refused_by_name(trained, refused, options, words):
@@ -369,3 +374,35 @@ def test_a_dry_run_searches_nothing(trained, capsys):
     said = capsys.readouterr().err
     assert "the weights would be found first" in said and "plan: memory" in said
     assert not trained.layout.search_summary.exists() and not trained.layout.merged_model.exists()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("chosen", [[], ["web", "학교"], ["web", "학교", "아주_긴_이름의_도메인_하나"]])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_pictures_show_any_two_or_three_domains_by_their_names(tmp_path, chosen, normalize):
+    domains = ["web", "학교", "아주_긴_이름의_도메인_하나"]
+    evaluate, _, _ = bowl(np.random.default_rng(1), 3, 3)
+    limits, objective = Limits(normalize, 3.0), Objective(np.full(3, 1 / 3))
+    start = np.full((3, 1), 1 / 3)
+    found, model = by_gradient(evaluate, objective, start, limits, 0.0)
+    summary = {
+        "domains": domains,
+        "found": found.tolist(),
+        "hand": start.tolist(),
+        "limits": {"normalize": normalize, "bound": 3.0},
+        "flat": dict(zip(domains, model.flat(objective, limits), strict=True)),
+        "path": [{"phase": "start", "weights": start.tolist(), "losses": evaluate("", start)[0].tolist()}] * 2,
+        "model": {name: getattr(model, name).tolist() for name in ("centre", "losses", "jacobian", "hessians")},
+        "shares": [1 / 3] * 3,
+        "effects": {one: dict.fromkeys(domains, -0.01) for one in domains},
+    }
+    layout = Layout(tmp_path)
+    layout.results.mkdir()
+    layout.search_summary.write_text(json.dumps(summary), encoding="utf-8")
+    pictures.draw(layout, chosen)
+    sizes = {what: plt.imread(layout.search_picture(what)).shape[:2] for what in ("path", "losses", "map")} | {
+        "leave one out": plt.imread(layout.leave_one_out_picture).shape[:2]
+    }
+    assert all(width == 960 for _, width in sizes.values())
+    assert sizes["map"][0] == 840 * (3 if len(chosen) == 3 else 1)
+    assert list(csv.reader(layout.leave_one_out.open(encoding="utf-8")))[0] == ["difference", *domains]

@@ -1,13 +1,16 @@
-"""Pictures of the search for weights: its path, the loss along each weight, and the map of the two largest weights.
+"""Pictures of the search for weights: its path, the loss along each weight, and the map of two or three weights.
 
 What was measured is a marker; lines and the map are the second-order model of the losses about the weights found.
 """
 
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import Normalize
+from matplotlib.contour import ContourSet
 
 from dem.atomic import write_text
 from dem.common import read_json
@@ -19,8 +22,8 @@ POINTS = 61
 """Along each axis of the model's curves and maps."""
 
 
-def draw(layout: Layout) -> None:
-    """Draw all that the search's summary tells of; a picture that it does not, goes."""
+def draw(layout: Layout, chosen: list[str]) -> None:
+    """Draw all that the search's summary tells of, the map of the `chosen` domains; what it does not tell of, goes."""
     for what in ("path", "losses", "map"):
         layout.search_picture(what).unlink(missing_ok=True)
     for file in (layout.leave_one_out, layout.leave_one_out_picture):
@@ -33,7 +36,7 @@ def draw(layout: Layout) -> None:
     if summary["model"] and len(summary["found"][0]) == 1:
         losses(summary, layout.search_picture("losses"))
         if len(summary["domains"]) > 1:
-            weight_map(summary, layout.search_picture("map"))
+            weight_map(summary, chosen, layout.search_picture("map"))
 
 
 def leave_one_out_table(effects: dict[str, dict[str, float]]) -> str:
@@ -98,39 +101,54 @@ def losses(summary: dict[str, Any], picture: Path) -> None:
         figure.supylabel("thousandths of a nat per token more than at the star")
 
 
-def weight_map(summary: dict[str, Any], picture: Path) -> None:
-    """The objective over the two largest weights, the others in their proportion, and where the guesses lie."""
-    model, objective, limits = _model(summary)
+def weight_map(summary: dict[str, Any], chosen: list[str], picture: Path) -> None:
+    """The objective over two weights, the others in their proportion, and where the guesses lie.
+
+    A panel for each two of the `chosen` domains; without these, for the two of the largest weights.
+    """
+    found = np.array(summary["found"])[:, 0]
+    largest = [summary["domains"][i] for i in np.argsort(-found)[:2]]
+    pairs = list(combinations(chosen or largest, 2))
+    with page(picture, WIDTH, 7 * len(pairs), len(pairs), 1) as (figure, panels):
+        for axes, (one, two) in zip(panels, pairs, strict=True):
+            filled = _panel(axes, summary, summary["domains"].index(one), summary["domains"].index(two))
+        panels[0].set_title("Thousandths of a nat per token above the weights found")
+        figure.colorbar(filled, ax=panels, shrink=0.8 / len(pairs))
+        marks = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
+        figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=2)
+
+
+def _panel(axes: plt.Axes, summary: dict[str, Any], one: int, two: int) -> ContourSet:
+    """The objective over the weights of the domains of these numbers."""
+    _, objective, limits = _model(summary)
     found, hand = np.array(summary["found"])[:, 0], np.array(summary["hand"])[:, 0]
-    one, two = np.argsort(-found)[:2]
-    top = limits.largest if limits.normalize else min(limits.bound, 1.6 * max(found.max(), hand.max(), 0.5))
+    top = limits.largest if limits.normalize else min(limits.bound, 1.6 * max(found.max(), hand.max(), 0.65))
     axis = np.linspace(0, top, POINTS)
     values = np.full((POINTS, POINTS), np.nan)
-    for row, y in enumerate(axis):
-        for column, x in enumerate(axis):
-            if x + y <= (1 if limits.normalize else limits.bound) + 1e-9:
-                values[row, column] = objective(_with(found, {one: x, two: y}, limits))
+    for (row, y), (column, x) in product(enumerate(axis), repeat=2):
+        if x + y <= (1 if limits.normalize else limits.bound) + 1e-9:
+            values[row, column] = objective(_with(found, {one: x, two: y}, limits))
     values = 1000 * (values - objective(found))
-    names, equal = short_names(summary["domains"]), np.full(len(found), 1 / len(found))
-    with page(picture, WIDTH, 7) as (figure, (axes,)):
-        levels = [-1, 0, 1, 2, 5, 10, 20, 50, 100, 200, 500]
-        filled = axes.contourf(axis, axis, values, levels=levels, cmap=COLORS, extend="both", norm="symlog")
-        lines = axes.contour(axis, axis, values, levels=levels[2:], colors="black", linewidths=0.8)
-        axes.clabel(lines, fontsize=11)
-        guesses = {"found": (found, "*", 20), "hand": (hand, "s", 11), "equal": (equal, "o", 11)}
-        for name, (weights, marker, size) in guesses.items():
-            point = (weights[one], weights[two])
-            axes.plot(
-                *point, marker, label=name, markersize=size, color="white", markeredgecolor="black", clip_on=False
-            )
-        for number, marker in ((one, ">"), (two, "^")):
-            point = (float(number == one), float(number == two))
-            if max(point) <= top:
-                axes.plot(*point, marker, label=f"{names[number]} alone", markersize=12, color="black", clip_on=False)
-        axes.set(title="Thousandths of a nat per token above the weights found", aspect="equal")
-        axes.set(xlabel=f"weight of {names[one]}", ylabel=f"weight of {names[two]}")
-        figure.colorbar(filled, ax=axes, shrink=0.8)
-        figure.legend(loc="outside lower center", ncols=3)
+    levels = [-1, 0, 1, 2, 5, 10, 20, 50, 100, 200, 500]
+    filled = axes.contourf(axis, axis, values, levels=levels, cmap=COLORS, extend="both", norm="symlog")
+    lines = axes.contour(axis, axis, values, levels=levels[2:], colors="black", linewidths=0.8)
+    axes.clabel(lines, fontsize=11)
+    guesses = {
+        "found": (found, "*", 20),
+        "hand": (hand, "s", 11),
+        "equal": (np.full(len(found), 1 / len(found)), "o", 11),
+    }
+    white = {"color": "white", "markeredgecolor": "black", "clip_on": False, "linestyle": "none"}
+    for name, (weights, marker, size) in guesses.items():
+        axes.plot(weights[one], weights[two], marker, label=name, markersize=size, **white)
+    black = white | {"color": "black", "markersize": 11}
+    for number, marker in ((one, ">"), (two, "^")):
+        if top >= 1:
+            place = (float(number == one), float(number == two))
+            axes.plot(*place, marker, label="one domain alone, of weight 1", **black)
+    names = short_names(summary["domains"])
+    axes.set(xlabel=f"weight of {names[one]}", ylabel=f"weight of {names[two]}", aspect="equal")
+    return filled
 
 
 def _model(summary: dict[str, Any]) -> tuple[Quadratic, Any, Limits]:
