@@ -30,8 +30,11 @@ def test_defaults_then_yaml_then_command_line(tmp_path):
 
 
 def test_values_are_of_pythons_own_types(tmp_path):
-    config = parse(tmp_path, "base_model: org/name", "--domain", "web").config
-    values = [*vars(config.training).values(), *vars(config.data).values(), config.base_model, *config.merge.weights]
+    text = "base_model: org/name\ndata: {mixtures: {m: {web: 1, social: 0.5}}}"
+    config = parse(tmp_path, text, "--domain", "web").config
+    data = dict(vars(config.data))
+    values = [*vars(config.training).values(), config.base_model, *config.merge.weights]
+    values += [*data.pop("mixtures")["m"].values(), *data.values()]
     assert {type(v) for v in values} <= {int, float, str, bool, type(None)}
 
 

@@ -15,6 +15,7 @@ from conftest import DOMAINS, make_adapter
 from test_training import stop_at
 from transformers import AutoTokenizer
 
+from dem import training
 from dem.checkpoints import Checkpoint
 from dem.config import Config, DataConfig, TrainingConfig
 from dem.corpus import Corpus, blocks
@@ -182,6 +183,22 @@ def test_a_mixture_is_trained_on_as_much_and_reported_beside_the_merge(workplace
     shutil.rmtree(workplace.layout.adapter("섞음"))
     publish_report(workplace.layout)  # of the evaluation, whatever has become of the adapter
     assert workplace.layout.report.read_text(encoding="utf-8") == page
+
+
+def test_a_mixture_is_trained_on_in_its_order(workplace, monkeypatch):
+    stacked, stack = [], training._stack
+
+    def watched(rows):
+        stacked.extend(tuple(row["input_ids"]) for row in rows)
+        return stack(rows)
+
+    monkeypatch.setattr(training, "_stack", watched)
+    made = []
+    blocks_of = TrainingText.blocks
+    monkeypatch.setattr(TrainingText, "blocks", lambda *arguments: made.append(blocks_of(*arguments)) or made[-1])
+    assert workplace.train("섞음", *MIXTURE) == 0
+    expected = [tuple(row["input_ids"]) for row in made[0].train]
+    assert [block for block in stacked if block in {*expected}] == expected
 
 
 def test_a_mixture_cut_off_ends_as_an_unbroken_one(workplace, monkeypatch, capsys):
