@@ -74,6 +74,12 @@ class DataConfig:
     """Baselines to train: by name (for --domain of stage 1) the share of each domain's text, {mixed: {web: 0.7, ...}}.
     One takes as many tokens as all domains' trainings together."""
 
+    def shares(self, name: str) -> dict[str, float] | None:
+        """The shares of a mixture by domain, in order of name and adding up to 1; None if no mixture has this name."""
+        shares = self.mixtures.get(name, {})
+        whole = math.fsum(shares.values())
+        return {domain: shares[domain] / whole for domain in sorted(shares)} or None
+
 
 @dataclass
 class TrainingConfig:
@@ -271,7 +277,7 @@ class HarnessConfig:
     multiple_choice: list[MultipleChoiceConfig] = field(default_factory=list)
     """Questions in local files, which need no network."""
     models: list[str] = field(default_factory=_base_and_merged)
-    """Which models are measured: base, merged, and domains by name."""
+    """Which models are measured: base, merged, and domains and mixtures by name."""
     limit: PositiveInt | None = None
     """Questions of each task at most, spread over its subjects; without it, all."""
 
@@ -499,7 +505,12 @@ def _check(config: Config, domain: str | None, mixtures: bool) -> None:
         mistakes.append(f"domains names a domain twice: {', '.join(config.domains)}")
     if domain is not None and (m := domain_name_mistake(domain)):
         mistakes.append(m)
-    elif domain is not None and domain not in (*config.domains, *(config.data.mixtures if mixtures else ())):
+    elif domain is not None and domain in (config.data.mixtures or ()):
+        if not mixtures:
+            mistakes.append(
+                f"--domain {domain} is a mixture of domains, of which no difference is made: stage 3 takes its adapter"
+            )
+    elif domain is not None and domain not in config.domains:
         mistakes.append(f"--domain {domain} is not one of the config's domains: {', '.join(config.domains)}")
     if config.data.tune_fraction + config.data.test_fraction >= 1:
         mistakes.append("data.tune_fraction and data.test_fraction leave no document for training")
@@ -521,19 +532,24 @@ def _check(config: Config, domain: str | None, mixtures: bool) -> None:
 
 
 def _mixture_mistakes(config: Config) -> list[str]:
+    if config.data.mixtures is None:
+        return ["data.mixtures is empty: fill it or leave it out"]
     mistakes = []
     for name, shares in config.data.mixtures.items():
         key = f"data.mixtures.{name}"
-        if name in config.domains:
+        if not isinstance(name, str):
+            mistakes.append(f"{key} is not a name: put it into quotes")
+        elif name in config.domains:
             mistakes.append(f"{key} has the name of a domain: choose another")
         elif mistake := domain_name_mistake(name):
             mistakes.append(f"data.mixtures: {mistake}")
         if not shares:
             mistakes.append(f"{key} is empty: say each domain's share")
+            continue
         if unknown := [domain for domain in shares if domain not in config.domains]:
-            mistakes.append(f"{key} names {', '.join(unknown)}, not among the config's domains")
-        if wrong := [domain for domain, share in shares.items() if not (math.isfinite(share) and share > 0)]:
-            mistakes.append(f"{key}: the share of {', '.join(wrong)} is not above 0")
+            mistakes.append(f"{key} names {', '.join(map(str, unknown))}, not among the config's domains")
+        if wrong := [domain for domain, share in shares.items() if not 0 < share < math.inf]:
+            mistakes.append(f"{key}: the share of {', '.join(map(str, wrong))} is not a number above 0")
     return mistakes
 
 
@@ -667,7 +683,8 @@ def _harness_mistakes(config: Config) -> list[str]:
         return [f"{key}.{name} is empty: fill it or leave it out" for name in empty]
     names = [*harness.tasks, *(each.name for each in harness.multiple_choice)]
     weights = config.merge.weights or {}
-    models = ["base", *(d for d in config.domains if weights == AUTO or d in weights), "merged"]
+    domains = [domain for domain in config.domains if weights == AUTO or domain in weights]
+    models = ["base", *domains, *(config.data.mixtures or ()), "merged"]
     mistakes = []
     if not names:
         mistakes.append(f"{key} has nothing to do: fill its tasks or multiple_choice")

@@ -26,6 +26,12 @@ COLUMNS = (
 )
 
 
+def blocks_after(steps: int, blocks: int, batch_size: int) -> int:
+    """How many blocks were gone through after so many steps; the last of each epoch of `blocks` may have fewer."""
+    epochs, rest = divmod(steps, math.ceil(blocks / batch_size))
+    return epochs * blocks + min(rest * batch_size, blocks)
+
+
 class ConvergenceLog(TrainerCallback):
     """Writes what Trainer measures. Loss in nats per token, tokens and seconds since the beginning of the training.
 
@@ -40,7 +46,7 @@ class ConvergenceLog(TrainerCallback):
         self.rows: list[dict[str, Any]] = []
         self._began = time.monotonic()
         self._seconds_before = 0.0
-        self._first_step = 0
+        self._first_step = self._last_step = 0
         self._evaluating = 0.0
 
     @property
@@ -48,16 +54,22 @@ class ConvergenceLog(TrainerCallback):
         """Seconds of training so far."""
         return self._seconds_before + time.monotonic() - self._began
 
+    @property
+    def tokens(self) -> int:
+        """Tokens that were trained on so far."""
+        return self._tokens(self._last_step)
+
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
         """Start the clock, where the saved state of a resumed run left it."""
-        self._began, self._first_step = time.monotonic(), state.global_step
+        self._began, self._first_step, self._last_step = time.monotonic(), state.global_step, state.global_step
         for entry in state.log_history:
             self._note(entry)
         if self.rows:
             self._seconds_before = self.rows[-1]["elapsed_seconds"]
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
-        """Log each step that is saved, so that the state knows its time."""
+        """Count the step, and log it if it is saved, so that the state knows its time."""
+        self._last_step = state.global_step
         if control.should_save:
             control.should_log = True
 
@@ -94,8 +106,7 @@ class ConvergenceLog(TrainerCallback):
         return row
 
     def _tokens(self, step: int) -> int:
-        epochs, steps = divmod(step, math.ceil(self.blocks / self.batch_size))
-        return (epochs * self.blocks + min(steps * self.batch_size, self.blocks)) * self.max_length
+        return blocks_after(step, self.blocks, self.batch_size) * self.max_length
 
     def _as_csv(self) -> str:
         text = io.StringIO()

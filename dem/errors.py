@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
-MAIN_SPEAKS_WITHIN = 3.0
+MAIN_SPEAKS_WITHIN = 10.0
 """Seconds that the other processes leave the main one to say what went wrong."""
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from dem.evaluation.comparison import Questions
     from dem.evaluation.harness import Harness
+    from dem.evaluation.metrics import Mixture
     from dem.search.terms import Terms
 
 
@@ -174,7 +175,9 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
     from dem.checkpoints import Checkpoint
     from dem.common import log
     from dem.corpus import Corpus
+    from dem.diffs import Difference
     from dem.evaluation.harness import prepare_harness
+    from dem.evaluation.mixtures import find_mixtures
     from dem.evaluation.prompts import read_prompts
     from dem.evaluation.rate import api_key
     from dem.evaluation.ratings import read_ratings
@@ -195,16 +198,8 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
         adapter_deltas(adapter, base, Checkpoint(base))  # it loads, and fits the base
     log.info(f"evaluation: finding the test documents of {', '.join(files)}")
     corpora = {domain: Corpus(paths, config.data) for domain, paths in files.items()}
-    mixtures = {}
-    for name in config.data.mixtures:
-        if not (layout.adapter(name) / "adapter_config.json").is_file():
-            log.info(
-                f"evaluation: the mixture {name} is left out: train it with dem/train_individual.py --domain {name}"
-            )
-            continue
-        mixtures[name] = layout.existing_adapter(name)
-        require_same_split(mixtures[name], config.data, [path for paths in files.values() for path in paths])
-        adapter_deltas(mixtures[name], base, Checkpoint(base))
+    base_fingerprint = Difference(*layout.existing_difference(domains[0])).index.base["fingerprint"]
+    mixtures = find_mixtures(config, layout, files, base, base_fingerprint)
     there = {domain: folder for domain, folder in models.items() if folder}
     harness = prepare_harness(config.evaluation.harness) if config.evaluation.harness else None
     if harness and harness.note:
@@ -217,7 +212,7 @@ def evaluate(
     base: Path,
     adapters: dict[str, Path],
     models: dict[str, Path],
-    mixtures: dict[str, Path],
+    mixtures: "dict[str, Mixture]",
     corpora: dict,
     prompts: list,
     harness: "Harness | None",
@@ -254,8 +249,9 @@ def evaluate(
         f"prompts: {questions.pairs()} of {len(prompts)} have a reference, on which BLEU, chrF and ROUGE are taken"
     )
     record = read_json(layout.merge_record)
+    baselines = {name: layout.adapter(name) for name, mixture in mixtures.items() if not mixture.note}
     guesses = _guesses(request, list(record["domains"])) if "search" in record else {}
-    subjects = subjects_of(layout, base, adapters, models, mixtures, guesses)
+    subjects = subjects_of(layout, base, adapters, models, baselines, guesses)
 
     def terms_of(model: "PreTrainedModel") -> "Terms":
         differences = {domain: Difference(*layout.existing_difference(domain)) for domain in record["domains"]}
@@ -264,7 +260,7 @@ def evaluate(
     results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
     note = harness.note if harness else None
-    metrics = make_metrics(results, questions.settings(), fingerprints, note, [*mixtures, *guesses])
+    metrics = make_metrics(results, questions.settings(), fingerprints, note, list(guesses), mixtures)
     metrics.write(layout.metrics)
     write_text(layout.metric_summary, metric_table(metrics))
     keep_evaluation(layout, time.monotonic() - began, metrics)

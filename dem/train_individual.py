@@ -11,7 +11,6 @@ command after it (see README.md). A small try of all stages on a CPU: make demo.
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
@@ -30,15 +29,13 @@ def main(argv: list[str] | None = None) -> None:
 def train(request: Request) -> None:
     """Check every input, train the adapter of the request's domain or mixture, and put it in its place."""
     config, layout, domain = request.config, request.layout, request.domain
-    shares = config.data.mixtures.get(domain)
+    shares = config.data.shares(domain)
     files = {name: layout.parquet_files(name) for name in (config.domains if shares else [domain])}
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
-    from datasets import concatenate_datasets
-
     from dem import plots, processes, training
     from dem.atomic import new_folder, require_replaceable, require_writable
-    from dem.checkpoints import Checkpoint, files_fingerprint
+    from dem.checkpoints import Checkpoint
     from dem.common import (
         base_folder,
         choose_precision,
@@ -50,8 +47,8 @@ def train(request: Request) -> None:
         require_vocabulary,
         start_log,
     )
-    from dem.corpus import Corpus
-    from dem.mixtures import mixed_blocks
+    from dem.run_record import run_record
+    from dem.training_blocks import TrainingText
 
     processes.join()
     training.require_equal_shares(config.training.batch_size)
@@ -61,35 +58,22 @@ def train(request: Request) -> None:
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
     tokenizer = load_tokenizer(base)
-    data = replace(config.data, mixtures={})  # all that a domain's text depends on
-    corpora = {name: Corpus(paths, data) for name, paths in files.items()}
+    text = TrainingText(files, config, shares)
 
     start_log(None)  # the log of a finished training is left as it is
-    data_fingerprint = files_fingerprint([path for paths in files.values() for path in paths])
-    record = training.run_record(
-        config, checkpoint.fingerprint(), model_config(base), tokenizer, data_fingerprint, shares
-    )
+    fingerprint = checkpoint.fingerprint()
+    record = run_record(config, fingerprint, model_config(base), tokenizer, text.fingerprint, shares)
     if not request.overwrite and training.is_trained(layout.adapter(domain), record):
         return
 
-    def blocks(split):
-        prints = {name: files_fingerprint(paths) for name, paths in files.items()}
-        return {n: training.block_dataset(c, split, tokenizer, prints[n]) for n, c in corpora.items()}
-
-    of_domain, tune = blocks("train"), blocks("tune").values()
-    tune_blocks = concatenate_datasets([some for some in tune if len(some)] or list(tune)[:1])
-    for name, some in of_domain.items():
-        training.require_one_block(some, config.data.max_length, files[name][0])
-    if shares:
-        tune_blocks = tune_blocks.shuffle(seed=config.training.seed)  # of many, only the first are looked at
+    blocks = text.blocks(tokenizer)
     state = layout.training_state(domain)
 
     start_log(layout.train_log(domain), append=training.can_resume(state, record))
     training.log_surroundings(config, base)
-    for name, corpus in corpora.items():
-        log.info(f"{name}: {', '.join(f'{corpus.counts[s]:,} {s}' for s in ('train', 'tune', 'test'))} documents")
-    train_blocks = mixed_blocks(of_domain, shares, config.training.seed) if shares else of_domain[domain]
-    log.info(f"{len(train_blocks):,} blocks of {config.data.max_length} tokens, {config.training.batch_size} a step")
+    for line in blocks.notes:
+        log.info(line)
+    log.info(f"{len(blocks.train):,} blocks of {config.data.max_length} tokens, {config.training.batch_size} a step")
     precision = choose_precision(config.training.precision)
     log.info(f"precision: {precision.name}: {precision.reason}")
     device = "cpu" if processes.sharding() else None
@@ -98,8 +82,8 @@ def train(request: Request) -> None:
     model = training.with_adapter(model, config)
 
     processes.on_main(training.open_state, state, record)
-    record["seconds"] = training.run_training(
-        model, tokenizer, train_blocks, tune_blocks, config, precision.name, state, table
+    record["seconds"], record["tokens"] = training.run_training(
+        model, tokenizer, blocks, config, precision.name, state, table
     )
     weights = training.adapter_weights(model)
     is_main = processes.is_main()

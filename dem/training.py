@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import accelerate
-import datasets
 import peft
 import torch
 import transformers
-import xxhash
 from peft.tuners.lora import LoraLayer
 from transformers import (
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
@@ -34,18 +31,12 @@ from dem.chunked_loss import choose_loss_at_first_batch, use_chunked_loss
 from dem.common import log, progress_wanted, read_json, reuse_freed_memory
 from dem.config import Config
 from dem.convergence import ConvergenceLog, ProgressBar
-from dem.corpus import Corpus, Split, blocks, tokenizer_fingerprint
 from dem.errors import RequestError, SharedError, WorkError
 from dem.layout import RUN_RECORD
+from dem.run_record import WITHOUT_EFFECT, changes
 from dem.shared_trainer import Rehearsal, SharedTrainer, TooLittleMemory
+from dem.training_blocks import TrainingBlocks
 from dem.training_checks import StopOnSignal, WatchAdapters
-
-BLOCKS_VERSION = 2
-"""Part of the key under which blocks are kept; raise it when `corpus.blocks` changes."""
-
-
-TUNE_BLOCKS = 256
-"""Blocks in an evaluation during training; of a large tune split, all would cost more than training."""
 
 
 def log_surroundings(config: Config, base: Path) -> None:
@@ -61,28 +52,6 @@ def log_surroundings(config: Config, base: Path) -> None:
     log.info(f"configuration: {json.dumps(config.as_dict(), ensure_ascii=False)}")
 
 
-def block_dataset(
-    corpus: Corpus, split: Split, tokenizer: PreTrainedTokenizerBase, data_fingerprint: str
-) -> datasets.Dataset:
-    """The split as blocks of tokens on disk (`input_ids`, int32), made once for the same data and tokenizer."""
-    if not corpus.counts[split]:  # which from_generator does not take
-        return datasets.Dataset.from_dict({"input_ids": []})
-    key = (BLOCKS_VERSION, data_fingerprint, tokenizer_fingerprint(tokenizer), repr(corpus.data), split)
-    datasets.disable_progress_bars()
-    try:
-        with processes.main_first():  # the others find its blocks in the cache
-            return datasets.Dataset.from_generator(
-                lambda: blocks(corpus.documents(split), tokenizer, corpus.data.max_length),
-                features=datasets.Features({"input_ids": datasets.List(datasets.Value("int32"))}),
-                fingerprint=xxhash.xxh3_128(repr(key).encode()).hexdigest(),
-            )
-    except (OSError, datasets.exceptions.DatasetGenerationError) as error:
-        where = datasets.config.HF_DATASETS_CACHE
-        raise RequestError(
-            f"token blocks cannot be kept in {where} ({error.__cause__ or error}): set HF_HOME to a writable folder"
-        ) from None
-
-
 def require_equal_shares(batch_size: int) -> None:
     """Refuse an effective batch that cannot be dealt out evenly."""
     if batch_size % processes.count():
@@ -90,45 +59,6 @@ def require_equal_shares(batch_size: int) -> None:
             f"training.batch_size is {batch_size}, the blocks of a step in all {processes.count()} processes together: "
             f"set a multiple of {processes.count()}, or start another number of processes"
         )
-
-
-def require_one_block(train_blocks: datasets.Dataset, max_length: int, source: Path) -> None:
-    """Refuse a domain whose training text does not fill one block."""
-    longest = len(train_blocks[0]["input_ids"]) if len(train_blocks) else 0
-    if longest < max_length:
-        raise RequestError(
-            f"{source}: too little text for one block: {longest} tokens to train on, data.max_length is {max_length}; "
-            "give more text or lower data.max_length"
-        )
-
-
-def run_record(
-    config: Config,
-    base_fingerprint: str,
-    base_config: PreTrainedConfig,
-    tokenizer: PreTrainedTokenizerBase,
-    data_fingerprint: str,
-    mixture: dict[str, float] | None,
-) -> dict[str, Any]:
-    """What makes the adapter. It is kept beside it, and a run goes on only from a state with the same record."""
-    full = config.as_dict()
-    del full["data"]["mixtures"]  # of which only its own matters to an adapter
-    if mixture:
-        full["data"] |= {"mixture": mixture, "domains": config.domains}
-    described = {k: v for k, v in base_config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
-    return {
-        "base": {
-            "name": config.base_model,
-            "fingerprint": base_fingerprint,
-            "config": xxhash.xxh3_128(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest(),
-            "tokenizer": tokenizer_fingerprint(tokenizer),
-        },
-        "data": {**full["data"], "fingerprint": data_fingerprint},
-        "training": full["training"],
-        "lora": full["lora"],
-        "versions": {m.__name__: m.__version__ for m in (torch, transformers, peft)},
-        "sharding": processes.sharding(),  # a saved state has another form with it
-    }
 
 
 def with_adapter(model: PreTrainedModel, config: Config) -> peft.PeftModel:
@@ -206,20 +136,19 @@ def _log_targets(model: peft.PeftModel, why: str) -> None:
 def run_training(
     model: peft.PeftModel,
     tokenizer: PreTrainedTokenizerBase,
-    train_blocks: datasets.Dataset,
-    tune_blocks: datasets.Dataset,
+    blocks: TrainingBlocks,
     config: Config,
     precision: str,
     state: Path,
     table: Path,
-) -> float:
+) -> tuple[float, int]:
     """Train the adapter; go on from a saved state in `state` if there is one, and keep the convergence in `table`.
 
     The effective batch is `training.batch_size` blocks, in all processes together. Where the share of a process does
     not fit into its GPU's memory, it goes through the model in equal parts, whose gradients are accumulated.
 
     Returns:
-        Seconds of training, those before an interruption included.
+        Seconds and tokens of the training, those before an interruption included.
 
     Raises:
         WorkError: a loss is not finite, an adapter does not learn, memory does not suffice for one block, or a signal
@@ -230,20 +159,17 @@ def run_training(
         choose_loss_at_first_batch(model.get_base_model(), log.info)
     else:
         log.info(use_chunked_loss(model.get_base_model()))
-    if not len(tune_blocks):
+    if not len(blocks.tune):
         log.info("eval_loss is not measured: no document fell into the tune split; raise data.tune_fraction")
     untrained = {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
-    if len(tune_blocks) > TUNE_BLOCKS:
-        log.info(f"eval_loss is measured on the first {TUNE_BLOCKS:,} of {len(tune_blocks):,} tune blocks")
-        tune_blocks = tune_blocks.select(range(TUNE_BLOCKS))
     batch_size = config.training.batch_size
     share = batch_size // processes.count()
     for part in [size for size in range(share, 0, -1) if share % size == 0]:
-        convergence = ConvergenceLog(table, len(train_blocks), batch_size, config.data.max_length)
+        convergence = ConvergenceLog(table, len(blocks.train), batch_size, config.data.max_length)
         on_signal = StopOnSignal()
         resume_from = last_state(state)
-        trainer = _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision, state, part)
-        trainer.args.eval_on_start = len(tune_blocks) > 0 and resume_from is None
+        trainer = _make_trainer(model, tokenizer, blocks, config, precision, state, part)
+        trainer.args.eval_on_start = len(blocks.tune) > 0 and resume_from is None
         trainer.add_callback(on_signal)
         trainer.add_callback(convergence)
         fits = True
@@ -264,7 +190,7 @@ def run_training(
             continue
         if on_signal.stopped:
             raise SharedError(f"stopped at step {trainer.state.global_step}; {_how_to_go_on()}")
-        return convergence.seconds
+        return convergence.seconds, convergence.tokens
     raise SharedError("memory does not suffice for one block at a time: lower data.max_length")
 
 
@@ -287,16 +213,15 @@ def _out_of_memory(part: int, step: int) -> str:
     )
 
 
-def _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision, state, part) -> Trainer:
+def _make_trainer(model, tokenizer, blocks, config, precision, state, part) -> Trainer:
     """A Trainer that takes `part` blocks at once, with this project's callbacks in place of its own."""
-    has_tune = len(tune_blocks) > 0
-    arguments = _arguments(config, precision, state, has_tune, part)
+    arguments = _arguments(config, blocks, precision, state, part)
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several visible GPUs would multiply the batch; accelerate starts those
     trainer = SharedTrainer(
         model=model,
         args=arguments,
-        train_dataset=train_blocks,
-        eval_dataset=tune_blocks if has_tune else None,
+        train_dataset=blocks.train,
+        eval_dataset=blocks.tune if len(blocks.tune) else None,
         data_collator=_stack,
         processing_class=tokenizer,
         callbacks=[WatchAdapters(), MarkComplete()],
@@ -310,7 +235,7 @@ def _make_trainer(model, tokenizer, train_blocks, tune_blocks, config, precision
     return trainer
 
 
-def _arguments(config: Config, precision: str, state: Path, has_tune: bool, part: int) -> TrainingArguments:
+def _arguments(config: Config, blocks: TrainingBlocks, precision: str, state: Path, part: int) -> TrainingArguments:
     training = config.training
     return TrainingArguments(
         output_dir=str(state),
@@ -318,7 +243,8 @@ def _arguments(config: Config, precision: str, state: Path, has_tune: bool, part
         per_device_train_batch_size=part,
         per_device_eval_batch_size=part,
         gradient_accumulation_steps=training.batch_size // (part * processes.count()),
-        num_train_epochs=training.epochs,
+        num_train_epochs=blocks.epochs,
+        train_sampling_strategy="sequential" if blocks.in_order else "random",
         fp16=precision == "fp16",
         bf16=precision == "bf16",
         gradient_checkpointing=training.gradient_checkpointing,
@@ -327,7 +253,7 @@ def _arguments(config: Config, precision: str, state: Path, has_tune: bool, part
         logging_steps=training.logging_steps,
         logging_first_step=True,
         logging_nan_inf_filter=False,
-        eval_strategy="steps" if has_tune else "no",
+        eval_strategy="steps" if len(blocks.tune) else "no",
         eval_steps=training.eval_steps,
         prediction_loss_only=True,
         save_strategy="steps",
@@ -371,31 +297,6 @@ def adapter_weights(model: peft.PeftModel) -> dict[str, torch.Tensor]:
     """The weights that train, by all their names. All processes must ask: where they are sharded, they are gathered."""
     named = model.named_parameters(remove_duplicate=False)  # each of the modules that share an adapter is to find it
     return {n: processes.whole(p) for n, p in named if p.requires_grad}
-
-
-WITHOUT_EFFECT = ("base.name", "training.logging_steps", "training.eval_steps", "training.save_steps", "seconds")
-"""Entries of a run's record that do not change the adapter."""
-
-
-def changes(before: dict[str, Any], now: dict[str, Any], ignored: tuple[str, ...] = WITHOUT_EFFECT) -> list[str]:
-    """What differs between two run records, a phrase each: `training.learning_rate 5e-05 -> 0.0001`."""
-    names = {
-        "base.fingerprint": "the base's weights",
-        "base.config": "the base's config.json",
-        "base.tokenizer": "the tokenizer",
-        "data.fingerprint": "the domain's text",
-    }
-    old, new = _flat(before), _flat(now)
-    different = [k for k in {**old, **new} if old.get(k) != new.get(k) and not k.startswith(ignored)]
-    return [names.get(key) or f"{key} {old.get(key)} -> {new.get(key)}" for key in different]
-
-
-def _flat(tree: dict[str, Any]) -> dict[str, Any]:
-    """The leaves of a tree of dictionaries by their dotted names."""
-    leaves = {}
-    for key, value in tree.items():
-        leaves |= {f"{key}.{k}": v for k, v in _flat(value).items()} if isinstance(value, dict) else {key: value}
-    return leaves
 
 
 def is_trained(adapter: Path, record: dict[str, Any]) -> bool:

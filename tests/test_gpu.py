@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, MambaConfig
 
 from dem import common, mamba, training, training_checks
 from dem.config import Config, DataConfig, LoraConfig, TrainingConfig
+from dem.training_blocks import TrainingBlocks
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
 
@@ -96,5 +97,6 @@ def train(base, folder, precision) -> dict[str, str]:
     blocks = datasets.Dataset.from_dict({"input_ids": ids.tolist()})
     state, table = folder / "state", folder / "train.csv"
     state.mkdir()
-    training.run_training(model, None, blocks, blocks.select([]), config, precision, state, table)
+    blocks = TrainingBlocks(blocks, blocks.select([]), 1, [])
+    training.run_training(model, None, blocks, config, precision, state, table)
     return list(csv.DictReader(table.open(encoding="utf-8")))[-1]

@@ -368,7 +368,7 @@ def test_a_dry_run_searches_nothing(trained, capsys):
     assert not trained.layout.search_summary.exists() and not trained.layout.merged_model.exists()
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("chosen", [[], ["web", "학교"], ["web", "학교", "아주_긴_이름의_도메인_하나"]])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_pictures_show_any_two_or_three_domains_by_their_names(tmp_path, chosen, normalize):

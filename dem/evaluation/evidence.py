@@ -35,6 +35,8 @@ class Evidence:
     """What the merged model was made of (dem_provenance.json)."""
     training_seconds: dict[str, float | Missing]
     """By domain."""
+    training_tokens: dict[str, int | Missing]
+    """That each domain's adapter was trained on, by domain."""
     differences: dict[str, dict[str, Any] | Missing]
     """The summary of each domain's difference, by domain."""
     merge_seconds: float | Missing
@@ -48,12 +50,17 @@ def gather(layout: Layout) -> Evidence:
     """Read everything; what is missing, damaged or of another model is Missing."""
     record = _or_missing(lambda: _merge_record(layout))
     sources = {} if isinstance(record, Missing) else record["domains"]
+
+    def trainings(figure: str, kind: type) -> dict[str, Any]:
+        return {d: _or_missing(lambda d=d: kind(_training(layout, d, sources[d])[figure])) for d in sources}
+
     merged = provenance_hash(layout.merge_record)
     metrics = _or_missing(lambda: _metrics(layout, merged))
     return Evidence(
         domains=list(sources),
         record=record,
-        training_seconds={d: _or_missing(lambda d=d: _training_seconds(layout, d, sources[d])) for d in sources},
+        training_seconds=trainings("seconds", float),
+        training_tokens=trainings("tokens", int),
         differences={d: _or_missing(lambda d=d: _difference(layout, d, sources[d])) for d in sources},
         merge_seconds=_or_missing(lambda: read_durations(layout).merge),
         evaluation_seconds=_or_missing(lambda: _evaluation_seconds(read_durations(layout))),
@@ -88,7 +95,8 @@ def _merge_record(layout: Layout) -> dict[str, Any]:
     return record
 
 
-def _training_seconds(layout: Layout, domain: str, merged: dict[str, Any]) -> float:
+def _training(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str, Any]:
+    """The record of the training of the adapter that was merged."""
     if merged["source"].get("kind") != "adapter":
         raise RequestError("its difference was not made from an adapter")
     adapter = layout.adapter(domain)
@@ -96,7 +104,7 @@ def _training_seconds(layout: Layout, domain: str, merged: dict[str, Any]) -> fl
         raise RequestError("no record of its training")
     if adapter_fingerprint(adapter) != merged["source"]["fingerprint"]:
         raise RequestError("its adapter has changed since the merge")
-    return float(read_json(adapter / RUN_RECORD)["seconds"])
+    return read_json(adapter / RUN_RECORD)
 
 
 def _difference(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str, Any]:

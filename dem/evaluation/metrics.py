@@ -57,11 +57,25 @@ class ModelMetrics:
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """A mixture of the config."""
+
+    shares: dict[str, float]
+    """By domain, adding up to 1."""
+    note: str | None = None
+    """Why there is nothing to compare with, and what to do about it; None if there is."""
+    seconds: float | None = None
+    """Of its training."""
+    tokens: int | None = None
+    """That it was trained on."""
+
+
+@dataclass(frozen=True)
 class Metrics:
     """The content of `results/metrics.json`."""
 
     models: dict[str, ModelMetrics]
-    """Base, the domains, merged."""
+    """Base, the domains, mixtures, other weights, merged."""
     settings: dict[str, Any]
     fingerprints: dict[str, Any]
     harness_note: str | None = None
@@ -69,6 +83,8 @@ class Metrics:
     versions: dict[str, str] = field(default_factory=lambda: versions())
     against: dict[str, Change] = field(default_factory=dict)
     """The merged model's perplexity of ALL against that of other models than the base, by their names."""
+    mixtures: dict[str, Mixture] = field(default_factory=dict)
+    """Of the domains' text, to train on in place of a merge; by name."""
 
     def write(self, path: Path) -> None:
         """Write all to `path`, as JSON."""
@@ -95,11 +111,13 @@ def make_metrics(
     fingerprints: dict[str, Any],
     harness_note: str | None = None,
     others: Sequence[str] = (),
+    mixtures: dict[str, Mixture] | None = None,
 ) -> Metrics:
     """The metrics of `results`, whose first is the base; the settings of the bootstrap and the device are added.
 
-    `others` are models, of those measured, that the merged one is compared with as with the base.
+    `others` are models, of those measured, that the merged one is compared with as with the base; so are `mixtures`.
     """
+    mixtures = mixtures or {}
     domains = list(results[0].scores)
     columns = {domain: [result.scores[domain] for result in results] for domain in domains}
     if domains:
@@ -122,10 +140,10 @@ def make_metrics(
     }
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     wholes = dict(zip(models, columns.get(ALL, []), strict=False))
-    found = {name: changes(wholes[name], [wholes["merged"]])[0] for name in others if name in wholes}
+    found = {name: changes(wholes[name], [wholes["merged"]])[0] for name in [*mixtures, *others] if name in wholes}
     against = {name: change for name, change in found.items() if change}
     settings = {**settings, "device": device, "bootstrap": bootstrap}
-    return Metrics(models, settings, fingerprints, harness_note, against=against)
+    return Metrics(models, settings, fingerprints, harness_note, against=against, mixtures=mixtures)
 
 
 def _column(scores: list[Scores]) -> list[Perplexity | None]:
@@ -163,7 +181,9 @@ def read_metrics(path: Path) -> Metrics:
         models = {name: _model(model) for name, model in content["models"].items()}
         parts = {name: content[name] for name in ("settings", "fingerprints", "versions")}
         against = {name: Change(**change) for name, change in content.get("against", {}).items()}
-        return Metrics(models, harness_note=content.get("harness_note"), against=against, **parts)
+        mixtures = {name: Mixture(**mixture) for name, mixture in content.get("mixtures", {}).items()}
+        note = content.get("harness_note")
+        return Metrics(models, harness_note=note, against=against, mixtures=mixtures, **parts)
     except (KeyError, TypeError, AttributeError) as error:
         raise RequestError(f"{path} is damaged ({error!r}): evaluate again") from None
 

@@ -18,16 +18,16 @@ from dem.evaluation.acceptance import (
     criteria,
     criteria_table,
     in_figures,
-    in_words,
 )
 from dem.evaluation.answers import provenance_hash
 from dem.evaluation.evidence import Evidence, Missing, gather, not_merged
 from dem.evaluation.intervals import Change
 from dem.evaluation.metrics import ALL, Perplexity
+from dem.evaluation.mixture_costs import cost_lines
 from dem.evaluation.report import TEXT_METRICS, as_text
 from dem.evaluation.report import captioned as _picture
 from dem.evaluation.report import link as _link
-from dem.layout import RUN_RECORD, Layout
+from dem.layout import Layout
 from dem.search.effects import leave_one_out_section
 
 
@@ -46,7 +46,7 @@ def report_page(evidence: Evidence, layout: Layout) -> str:
         ["## The plan's criteria", "", *criteria_table(met), "", _link(layout.acceptance, "How they are taken, and"
           " the figures of each domain")],
         _perplexity_section(evidence, layout),
-        _comparison_section(evidence, layout),
+        _comparison_section(evidence),
         _weights_section(evidence, layout),
         leave_one_out_section(layout, not isinstance(evidence.record, Missing) and "search" in evidence.record),
         _answers_section(evidence, layout),
@@ -147,14 +147,15 @@ def _perplexity_section(evidence: Evidence, layout: Layout) -> list[str]:
 GUESSES = {"equal": "equal weights", "hand": "the weights given by hand"}
 
 
-def _comparison_section(evidence: Evidence, layout: Layout) -> list[str]:
+def _comparison_section(evidence: Evidence) -> list[str]:
     """The merged model beside other ways to one model: other weights, and training on a mixture."""
-    if isinstance(evidence.metrics, Missing) or not evidence.metrics.against:
+    if isinstance(evidence.metrics, Missing) or not (evidence.metrics.against or evidence.metrics.mixtures):
         return []
-    against = evidence.metrics.against
-    lines = ["## Against other ways", "", "Perplexity of the merged model on all test documents, relative to", ""]
-    lines += [_against(name, change) for name, change in against.items()]
-    costs = [_cost(name, evidence, layout) for name in against if name not in GUESSES]
+    lines, against = ["## Against other ways"], evidence.metrics.against
+    if against:
+        lines += ["", "Perplexity of the merged model on all test documents, relative to", ""]
+        lines += [_against(name, change) for name, change in against.items()]
+    costs = cost_lines(evidence.metrics.mixtures, evidence)
     return [*lines, *([""] if costs else []), *costs]
 
 
@@ -164,18 +165,6 @@ def _against(name: str, change: Change) -> str:
     sure = change.low is not None and (change.high < 0 or change.low > 0)
     verdict = ("better" if change.relative < 0 else "worse") if sure else "no different beyond chance"
     return f"- {words}: {change.relative:+.2%}{interval}, {verdict}"
-
-
-def _cost(mixture: str, evidence: Evidence, layout: Layout) -> str:
-    """What the trainings took, as far as it is known."""
-    own = read_json(layout.adapter(mixture) / RUN_RECORD).get("seconds")
-    domains = evidence.training_seconds.values()
-    together = None if any(isinstance(s, Missing) for s in domains) else sum(domains)
-    told = ["not recorded" if s is None else in_words(s) for s in (own, together)]
-    return (
-        f"Training on {as_text(mixture)} took {told[0]}, the trainings of the domains together {told[1]}, on as many "
-        "tokens. Other shares need the whole training again, other weights only a merge."
-    )
 
 
 def _weights_section(evidence: Evidence, layout: Layout) -> list[str]:
