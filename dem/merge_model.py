@@ -311,7 +311,7 @@ def leave_one_out(request: Request, base: Path, questions: "Questions", domains:
         return open_terms(model, Checkpoint(base), layout, differences, group_of)
 
     try:
-        on_tune = replace(questions, documents=tune_documents(config, layout, base, domains))
+        on_tune = replace(questions, documents=tune_documents(config, layout, base, domains), prompts=[])
         effects = effects_of_terms(layout, base, config.merge, on_tune, config.hub_kernels, terms_of)
     except RequestError as error:
         log.info(f"leave-one-out is not measured: {error}")
