@@ -209,6 +209,15 @@ class Layout:
         return self.results / "leave_one_out.csv"
 
     @property
+    def leave_one_out_record(self) -> Path:
+        """The same for a program, with the merge that it is of."""
+        return self.results / "leave_one_out.json"
+
+    def evaluated_without(self, domain: str | None) -> Path:
+        """What was measured of the merged weights without one domain's term (None: with all)."""
+        return self.results / "evaluated" / "leave_one_out" / f"{domain or 'all'}.json"
+
+    @property
     def leave_one_out_picture(self) -> Path:
         """The same, drawn."""
         return self.results / "leave_one_out.png"

@@ -27,6 +27,7 @@ from dem.errors import RequestError, run_script
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from dem.evaluation.comparison import Questions
     from dem.evaluation.harness import Harness
     from dem.evaluation.metrics import Mixture
     from dem.search.terms import Terms
@@ -264,6 +265,8 @@ def evaluate(
     write_text(layout.metric_summary, metric_table(metrics))
     keep_evaluation(layout, time.monotonic() - began, metrics)
     pictures.perplexity(metrics, layout.perplexity_picture)
+    if config.merge.method == "weighted_sum":
+        leave_one_out(request, base, questions, list(record["domains"]))
     answers = Answers(
         prompts,
         [result for result in results if result.name not in guesses],
@@ -283,6 +286,38 @@ def evaluate(
     )
     if config.evaluation.judge:
         ask_judge(config.evaluation.judge, answers, layout)
+
+
+def leave_one_out(request: Request, base: Path, questions: "Questions", domains: list[str]) -> None:
+    """Measure what each merged domain's term adds and costs to each of them on the tune splits, where that can be done.
+
+    `questions` are those of the test splits.
+    """
+    from dem.checkpoints import Checkpoint
+    from dem.common import log
+    from dem.diffs import Difference
+    from dem.search.effects import forget_effects, publish_effects
+    from dem.search.leave_one_out import effects_of_terms
+    from dem.search.stage import groups, open_terms, tune_documents
+    from dem.search.terms import changed_names
+
+    config, layout = request.config, request.layout
+    began = time.monotonic()
+    forget_effects(layout)
+
+    def terms_of(model: "PreTrainedModel") -> "Terms":
+        differences = {domain: Difference(*layout.existing_difference(domain)) for domain in domains}
+        group_of = groups([own.pattern for own in config.merge.weights_by_parameter], changed_names(differences))
+        return open_terms(model, Checkpoint(base), layout, differences, group_of)
+
+    try:
+        on_tune = replace(questions, documents=tune_documents(config, layout, base, domains), prompts=[])
+        effects = effects_of_terms(layout, base, config.merge, on_tune, config.hub_kernels, terms_of)
+    except RequestError as error:
+        log.info(f"leave-one-out is not measured: {error}")
+        return
+    publish_effects(layout, effects)
+    log.info(f"leave-one-out: done in {time.monotonic() - began:.1f} s; see {layout.leave_one_out}")
 
 
 def _guesses(request: Request, domains: list[str]) -> dict[str, dict[str, float]]:

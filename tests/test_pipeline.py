@@ -70,7 +70,9 @@ def test_every_stage_writes_what_the_layout_promises_and_nothing_else(finished):
     expected += ["results/acceptance.md", "results/report.md", "results/durations.json", "results/interference.json"]
     pictures = ("perplexity", "loss_curves", "difference_norms", "interference", "merge_weights")
     expected += [f"results/{name}.png" for name in pictures]
+    expected += [f"results/leave_one_out.{suffix}" for suffix in ("csv", "json", "png")]
     expected += [f"results/evaluated/{name}.json" for name in ("base", *DOMAINS, "merged")]
+    expected += [f"results/evaluated/leave_one_out/{name}.json" for name in ("all", *DOMAINS)]
     assert files == sorted(expected)
 
 

@@ -273,14 +273,6 @@ def test_stage_3_merges_and_compares_what_it_found(trained):
     table = list(csv.DictReader(layout.search_table.open(encoding="utf-8")))
     assert [row["phase"] for row in table] == [step["phase"] for step in summary["path"]]
 
-    # Leave-one-out: with social's weight at 0, what web's texts lose or gain.
-    without = next(step for step in summary["path"] if step["phase"] == "without social")
-    assert without["weights"] == [[found["web"]], [0.0]]
-    effect = last["losses"][0] - without["losses"][0]
-    assert summary["effects"]["social"]["web"] == pytest.approx(np.exp(effect) - 1)
-    rows = {row["difference"]: row for row in csv.DictReader(layout.leave_one_out.open(encoding="utf-8"))}
-    assert float(rows["social"]["web"]) == pytest.approx(np.exp(effect) - 1, abs=1e-6)
-
     metrics = read_metrics(layout.metrics)
     whole = {name: metrics.models[name].perplexity["all"].perplexity for name in ("equal", "hand", "merged")}
     report = layout.report.read_text(encoding="utf-8")
@@ -394,16 +386,11 @@ def test_pictures_show_any_two_or_three_domains_by_their_names(tmp_path, chosen,
         "path": [{"phase": "start", "weights": start.tolist(), "losses": evaluate("", start)[0].tolist()}] * 2,
         "model": {name: getattr(model, name).tolist() for name in ("centre", "losses", "jacobian", "hessians")},
         "shares": [1 / 3] * 3,
-        "effects": {one: dict.fromkeys(domains, -0.01) for one in domains},
     }
     layout = Layout(tmp_path)
     layout.results.mkdir()
     layout.search_summary.write_text(json.dumps(summary), encoding="utf-8")
     pictures.draw(layout, chosen)
-    sizes = {what: plt.imread(layout.search_picture(what)).shape[:2] for what in ("path", "losses", "map")} | {
-        "leave one out": plt.imread(layout.leave_one_out_picture).shape[:2]
-    }
+    sizes = {what: plt.imread(layout.search_picture(what)).shape[:2] for what in ("path", "losses", "map")}
     assert all(width == 960 for _, width in sizes.values())
     assert sizes["map"][0] == 840 * (3 if len(chosen) == 3 else 1)
-    head = layout.leave_one_out.read_text(encoding="utf-8").splitlines()[0]
-    assert head.split(",") == ["difference", *domains]

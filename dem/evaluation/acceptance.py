@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dem.evaluation.evidence import Evidence, Missing
+from dem.evaluation.intervals import Change
 from dem.evaluation.metrics import ALL, Perplexity
 from dem.evaluation.report import as_text
 
@@ -179,7 +180,11 @@ def _of_domains(
 
 def change_in_words(measured: Perplexity) -> str:
     """The change against the base, with its interval."""
-    change = measured.change
+    return compared(measured.change)
+
+
+def compared(change: Change | None) -> str:
+    """A change of perplexity, with its interval."""
     if change is None:
         return "not a number"
     if change.low is None:

@@ -190,7 +190,7 @@ def _measure(part: Part, model: PreTrainedModel, kept: Evaluated, bar: tqdm) -> 
 
 def _tell(parts: dict[str, list[Part]], prompts: int, waiting: dict[str, list[Part]]) -> None:
     tokens = sum(part.tokens for part in next(iter(parts.values())) if part.name not in (ANSWERS, HARNESS))
-    log.info(f"evaluation: {len(waiting)} models x ({tokens:,} test tokens and {prompts} prompts)")
+    log.info(f"evaluation: {len(waiting)} models x ({tokens:,} tokens and {prompts} prompts)")
     if done := [name for name, todo in waiting.items() if not todo]:
         log.info(f"evaluation: {', '.join(done)} measured before, and nothing has changed since")
     begun = {name: todo for name, todo in waiting.items() if 0 < len(todo) < len(parts[name])}
@@ -239,7 +239,7 @@ def _base_and_adapters(
         model = model or load()
         if subject.coefficients:
             terms = terms or terms_of(model)
-            with terms.applied(np.array(subject.coefficients)[:, None], gradient=False):
+            with terms.applied(np.array(subject.coefficients), gradient=False):
                 yield subject, model
             continue
         if not subject.is_adapter:

@@ -23,6 +23,11 @@ class Change:
     high: float | None
 
 
+def sure(change: Change) -> bool:
+    """Whether the whole interval lies on one side of 0."""
+    return change.low is not None and (change.low > 0 or change.high < 0)
+
+
 def changes(base: Scores, models: Sequence[Scores]) -> list[Change | None]:
     """The change of each model's token-weighted perplexity against the base's; None where one of both has none.
 

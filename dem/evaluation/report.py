@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dem.evaluation.scores import Scores
@@ -22,6 +23,16 @@ class ModelResult:
     """By task (see dem/evaluation/harness.py); empty where none was asked for or none can run."""
     seconds: float = 0.0
     """Spent on the documents, the prompts and the harness."""
+
+
+def link(target: Path, words: str) -> str:
+    """Markdown for a file beside the report."""
+    return f"[{words}]({target.name})"
+
+
+def captioned(picture: Path, what: str, caption: str) -> list[str]:
+    """The lines of a picture beside the report with its caption, if it was drawn."""
+    return [f"![{what}]({picture.name})", "", f"*{caption}*", ""] if picture.is_file() else []
 
 
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]<>#+!|~&$@^]|:(?=//|\w)|(?<=www)\.", re.IGNORECASE)

@@ -1,5 +1,6 @@
 """The models that are compared, each named by its content."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ class Subject:
     """A hash of what the model is: one that answers otherwise has another."""
     is_adapter: bool = False
     """Whether it is the base with an adapter on it."""
-    coefficients: tuple[float, ...] | None = None
-    """Of a model that is nowhere written: what each difference, in their order, is multiplied by on the base."""
+    coefficients: list[list[float]] | None = None
+    """Of a model that is nowhere written: what each merged difference, in their order, is multiplied by on the base, in
+    each group of parameters."""
 
 
 def subjects_of(
@@ -57,15 +59,25 @@ def subjects_of(
     for name, adapter in mixtures.items():
         own = f"{base_fingerprint} with {adapter_fingerprint(adapter)}"
         subjects.append(Subject(name, adapter, own, is_adapter=True))
-    differences = [merged["difference_fingerprint"] for merged in record["domains"].values()]
     for name, weights in guesses.items():
         factor = record["scale"] / (sum(weights.values()) if record["normalize"] else 1)
-        coefficients = tuple(factor * weights[domain] for domain in record["domains"])
-        subjects.append(
-            Subject(name, base, f"{base_fingerprint} plus {coefficients} of {differences}", coefficients=coefficients)
-        )
+        subjects.append(weighted(layout, base, name, [[factor * weights[domain]] for domain in record["domains"]]))
     own = _hash(files_fingerprint([layout.merge_record]), layout.merged_model)
     return [*subjects, Subject("merged", layout.merged_model, own)]
+
+
+def weighted(
+    layout: Layout, base: Path, name: str, coefficients: list[list[float]], patterns: Sequence[str] = ()
+) -> Subject:
+    """The base plus `coefficients` (domains, groups) of the merged differences; the last group is what has no pattern.
+
+    Its fingerprint depends on those differences only that take part.
+    """
+    record = read_json(layout.merge_record)
+    vectors = [merged["difference_fingerprint"] for merged in record["domains"].values()]
+    added = {vector: own for vector, own in zip(vectors, coefficients, strict=True) if any(own)}
+    content = f"{_hash(record['base']['fingerprint'], base)} plus {added} by {list(patterns)}"
+    return Subject(name, base, xxhash.xxh3_128(content.encode()).hexdigest(), coefficients=coefficients)
 
 
 def fingerprints_of(layout: Layout, subjects: list[Subject]) -> dict[str, Any]:

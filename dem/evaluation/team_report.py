@@ -3,8 +3,6 @@
 It is written from the files alone, so that new ratings, or a merge without an evaluation, need nothing else.
 """
 
-from pathlib import Path
-
 from dem.atomic import write_text
 from dem.common import read_json
 from dem.errors import RequestError
@@ -27,7 +25,10 @@ from dem.evaluation.intervals import Change
 from dem.evaluation.metrics import ALL, Perplexity
 from dem.evaluation.mixture_costs import cost_lines
 from dem.evaluation.report import TEXT_METRICS, as_text
+from dem.evaluation.report import captioned as _picture
+from dem.evaluation.report import link as _link
 from dem.layout import Layout
+from dem.search.effects import leave_one_out_section
 
 
 def publish_report(layout: Layout) -> None:
@@ -47,6 +48,7 @@ def report_page(evidence: Evidence, layout: Layout) -> str:
         _perplexity_section(evidence, layout),
         _comparison_section(evidence),
         _weights_section(evidence, layout),
+        leave_one_out_section(layout, not isinstance(evidence.record, Missing) and "search" in evidence.record),
         _answers_section(evidence, layout),
         _figures_section(evidence),
         _differences_section(evidence, layout),
@@ -121,15 +123,6 @@ def _criteria_verdict(met: list[Criterion]) -> str:
     return f"Of the plan's {len(met)} criteria: {'; '.join(parts)}."
 
 
-def _link(target: Path, words: str) -> str:
-    return f"[{words}]({target.name})"
-
-
-def _picture(path: Path, what: str, caption: str) -> list[str]:
-    """The picture with its caption, if it was drawn."""
-    return [f"![{what}]({path.name})", "", f"*{caption}*", ""] if path.is_file() else []
-
-
 def _perplexity_section(evidence: Evidence, layout: Layout) -> list[str]:
     if isinstance(evidence.metrics, Missing):
         return []
@@ -197,12 +190,6 @@ def _weights_section(evidence: Evidence, layout: Layout) -> list[str]:
     }
     for what, caption in captions.items():
         lines += _picture(layout.search_picture(what), f"The search for weights: {what}", caption)
-    lines += _picture(
-        layout.leave_one_out_picture,
-        "What each difference does to each domain",
-        "A row per difference: the perplexity of each domain's tune text with it, against the merge without it and "
-        "all other weights as they are. A row that is light everywhere is a domain to drop or to train again.",
-    )
     links = f"{_link(layout.search_table, 'Every evaluation')}, {_link(layout.search_summary, 'everything found')}"
     return [*lines, f"{links}."]
 

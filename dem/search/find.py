@@ -181,7 +181,6 @@ def find_weights(
         weights, losses = _rounded(start, limits), at_start
     forward, backward = search.tokens()
     flat = model.flat(objective, limits) if model and weights.shape[1] == 1 else None
-    effects = _effects(search, weights, losses) if len(domains) > 1 else None
     record = {
         "method": settings.method,
         "objective": settings.objective,
@@ -204,7 +203,6 @@ def find_weights(
         "hand": start.tolist(),
         "limits": {"normalize": limits.normalize, "bound": limits.bound},
         "path": search.path(),
-        "effects": effects,
         "model": _plain(model),
         "shares": objective.shares.tolist(),
     }
@@ -218,18 +216,6 @@ def find_weights(
         f"{forward:,} tokens forward, {backward:,} backward, {record['seconds']} s"
     )
     return Found(domains, weights, record)
-
-
-def _effects(search: Search, weights: np.ndarray, losses: np.ndarray) -> dict[str, dict[str, float]]:
-    """What each domain's difference changes of each text's perplexity, the others' weights as they are (a fraction)."""
-    log.info("search: the same without one domain after the other")
-    effects = {}
-    for number, domain in enumerate(search.domains):
-        without = weights.copy()
-        without[number] = 0
-        there = search.at(f"without {domain}", without, search.all, False).losses
-        effects[domain] = dict(zip(search.all, np.expm1(losses - there).tolist(), strict=True))
-    return effects
 
 
 def _corrected(search: Search, start: np.ndarray, first: Evaluation) -> Callable:

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.contour import ContourSet
 
-from dem.atomic import write_text
 from dem.common import read_json
+from dem.evaluation.intervals import Change, sure
 from dem.evaluation.pictures import COLORS, NARROW, WIDTH, cells, page, short_names, styles
 from dem.layout import Layout
 from dem.search.quadratic import Limits, Quadratic
@@ -26,12 +26,7 @@ def draw(layout: Layout, chosen: list[str]) -> None:
     """Draw all that the search's summary tells of, the map of the `chosen` domains; what it does not tell of, goes."""
     for what in ("path", "losses", "map"):
         layout.search_picture(what).unlink(missing_ok=True)
-    for file in (layout.leave_one_out, layout.leave_one_out_picture):
-        file.unlink(missing_ok=True)
     summary = read_json(layout.search_summary)
-    if summary["effects"]:
-        write_text(layout.leave_one_out, leave_one_out_table(summary["effects"]))
-        leave_one_out(summary["effects"], layout.leave_one_out_picture)
     path(summary, layout.search_picture("path"))
     if summary["model"] and len(summary["found"][0]) == 1:
         losses(summary, layout.search_picture("losses"))
@@ -39,25 +34,27 @@ def draw(layout: Layout, chosen: list[str]) -> None:
             weight_map(summary, chosen, layout.search_picture("map"))
 
 
-def leave_one_out_table(effects: dict[str, dict[str, float]]) -> str:
-    """CSV: a row per difference, a column per domain of text, the change of perplexity that the difference makes."""
-    texts = list(next(iter(effects.values())))
-    rows = [["difference", *texts], *([name, *(f"{row[t]:.6f}" for t in texts)] for name, row in effects.items())]
-    return "".join(",".join(row) + "\n" for row in rows)
+def leave_one_out(effects: dict[str, dict[str, dict[str, float] | None]], picture: Path) -> None:
+    """What each domain's term changes of each domain's perplexity, by term: dark where it helps, light where it hurts.
 
-
-def leave_one_out(effects: dict[str, dict[str, float]], picture: Path) -> None:
-    """What each domain's difference changes of each domain's perplexity: dark where it helps, light where it harms."""
+    `?` marks a change whose interval reaches across 0.
+    """
     texts = list(next(iter(effects.values())))
-    values = np.array([[row[text] for text in texts] for row in effects.values()])
-    reach = max(np.abs(values).max(), 0.002)
+    values = np.array([[row[text]["relative"] if row[text] else np.nan for text in texts] for row in effects.values()])
+    reach = max(float(np.nanmax(np.append(np.abs(values), 0.002))), 0.002)
     with page(picture, max(WIDTH, 2 + 0.85 * len(texts)), 2.2 + 0.55 * len(effects)) as (figure, (axes,)):
         names = short_names(list(effects)), short_names(texts, NARROW)
-        written = [[f"{value:+.1%}" for value in row] for row in values]
+        written = [[_effect(row[text]) for text in texts] for row in effects.values()]
         cells(axes, values, written, names, Normalize(-reach, reach))
-        axes.set_title("What each difference does to the perplexity of each domain")
-        axes.set_ylabel("difference of")
-        figure.supxlabel("tune text of    (darker: it helps    lighter: it harms)")
+        axes.set_title("What each domain's term does to the perplexity of each domain")
+        axes.set_ylabel("term of")
+        figure.supxlabel("tune text of    (darker: it helps    lighter: it hurts    ?: may be chance)")
+
+
+def _effect(change: dict[str, float] | None) -> str:
+    if change is None:
+        return "–"
+    return f"{change['relative']:+.1%}{'' if sure(Change(**change)) else ' ?'}"
 
 
 def path(summary: dict[str, Any], picture: Path) -> None:

@@ -103,8 +103,8 @@ def tune_documents(config: Config, layout: Layout, base: Path, domains: list[str
         found[domain] = _at_most(documents, config.search.tokens, config.search.seed + number)
         if not any(len(document.ids) > 1 for document in found[domain]):
             raise RequestError(
-                f"merge.weights auto: {domain} has no tune document to find weights on: raise data.tune_fraction "
-                f"and train again (or name the weights)"
+                f"{domain} has no tune document, on which weights are found and looked at: raise data.tune_fraction "
+                "and train again (or name the weights)"
             )
     return found
 
