@@ -417,7 +417,7 @@ def test_a_model_needs_no_adapter_and_is_evaluated_itself(workplace, tmp_path, r
     assert workplace.diff("social") == 0
     assert workplace.merge() == 0
     rows = workplace.layout.metric_summary.read_text(encoding="utf-8-sig").splitlines()
-    assert [row.split(",")[0] for row in rows[1:]] == ["base", "social", "web", "merged"]
+    assert [row.split(",")[0] for row in rows[1:]] == ["base", "web", "social", "merged"]
 
     put_model(fine_tuned(workplace.base, seed=4), tmp_path / "tuned", "single")
     refused(workplace.merge(), "diff_web.npy", "older than the model")
