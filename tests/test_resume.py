@@ -77,10 +77,11 @@ class Bar:
 
 
 def outputs(place) -> dict[str, object]:
-    """The content of results/ without the seconds."""
-    found = {}
-    for path in sorted(place.layout.results.rglob("*")):
-        if path.is_file() and path.suffix != ".png":
+    """The content of results/ without the seconds, and so without what speaks of durations."""
+    layout, found = place.layout, {}
+    timed = (layout.durations, layout.acceptance, layout.report)
+    for path in sorted(layout.results.rglob("*")):
+        if path.is_file() and path.suffix != ".png" and path not in timed:
             text = path.read_text(encoding="utf-8")
             found[str(path.relative_to(place.layout.results))] = (
                 timeless(json.loads(text)) if path.suffix == ".json" else text
@@ -104,7 +105,9 @@ def test_a_killed_evaluation_goes_on_and_ends_with_the_same_files(place, measure
     command = [sys.executable, "-c", KILLED_IN_SOCIAL, "--config", str(place.config), "--root", str(place.root)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     assert subprocess.run(command, env=environment, capture_output=True).returncode == -signal.SIGKILL
-    assert sorted(p.name for p in place.layout.results.rglob("*.*")) == ["base.json", "social.json", "web.json"]
+    kept = place.layout.evaluated("base").parent
+    assert sorted(path.name for path in kept.glob("*.json")) == ["base.json", "social.json", "web.json"]
+    assert not place.layout.metrics.exists() and not place.layout.prompt_comparison.exists()
 
     del measured[:]
     monkeypatch.setattr(comparison, "progress_bar", Bar)
@@ -161,6 +164,7 @@ KEY, PART = {"model": "a", "versions": {"torch": "1"}}, {"prompts": "p"}
 def record(tmp_path, caplog, monkeypatch):
     """A file with one part."""
     monkeypatch.setattr(log, "handlers", [caplog.handler])
+    monkeypatch.setattr(log, "propagate", False)
     log.setLevel("INFO")
     Evaluated(tmp_path / "web.json", KEY).put("answers", PART, ["x"], 1.0)
     return tmp_path / "web.json"
