@@ -263,10 +263,10 @@ def evaluate(
     metrics = make_metrics(results, questions.settings(), fingerprints, note, list(guesses), mixtures)
     metrics.write(layout.metrics)
     write_text(layout.metric_summary, metric_table(metrics))
-    keep_evaluation(layout, time.monotonic() - began, metrics)
     pictures.perplexity(metrics, layout.perplexity_picture)
     if config.merge.method == "weighted_sum":
         leave_one_out(request, base, questions, list(record["domains"]))
+    keep_evaluation(layout, time.monotonic() - began, metrics)
     answers = Answers(
         prompts,
         [result for result in results if result.name not in guesses],

@@ -140,8 +140,9 @@ def test_report_and_verdict_are_of_this_run(finished):
     assert f"**{abs(change):.1%} {'lower' if change < 0 else 'higher'}" in acceptance
     durations = json.loads(finished.layout.durations.read_text(encoding="utf-8"))
     logged = finished.layout.merge_log.read_text(encoding="utf-8")
-    for what in ("merge", "evaluation"):
-        assert float(re.search(rf"{what}: done in ([\d.]+) s", logged)[1]) == pytest.approx(durations[what], abs=1.0)
+    told = {what: float(re.search(rf"{what}: done in ([\d.]+) s", logged)[1]) for what in ("merge", "evaluation")}
+    assert durations["merge"] == pytest.approx(told["merge"], abs=0.06)
+    assert told["evaluation"] / 5 < durations["evaluation"] < told["evaluation"] + 0.06  # which counts the report too
 
 
 def test_merging_alone_reports_that_nothing_was_evaluated(finished, tmp_path):
