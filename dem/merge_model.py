@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from dem.config import AUTO, Request, hand_weights, parse_request
+from dem.command_line import Request, parse_request
+from dem.config import AUTO, hand_weights
 from dem.errors import RequestError, run_script
 
 if TYPE_CHECKING:

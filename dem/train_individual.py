@@ -16,7 +16,7 @@ from pathlib import Path
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from dem.config import Request, parse_request
+from dem.command_line import Request, parse_request
 from dem.errors import run_script
 from dem.layout import RUN_RECORD
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from dem.config import ALL_DOMAINS, Request, parse_request
+from dem.command_line import ALL_DOMAINS, Request, parse_request
 from dem.errors import RequestError, run_script
 
 if TYPE_CHECKING:

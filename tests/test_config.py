@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dem.config import METHOD_FIELDS, ParameterWeights, parse_request
+from dem.command_line import parse_request
+from dem.config import METHOD_FIELDS, ParameterWeights
 from dem.errors import RequestError
 
 REPOSITORY = Path(__file__).resolve().parent.parent

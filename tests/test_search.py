@@ -13,7 +13,7 @@ from conftest import DOMAINS, make_adapter, make_workplace
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dem.checkpoints import Checkpoint
-from dem.config import parse_request
+from dem.command_line import parse_request
 from dem.corpus import Corpus
 from dem.diffs import Difference
 from dem.evaluation.documents import Document, encode_documents

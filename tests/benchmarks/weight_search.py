@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from dem.checkpoints import Checkpoint
+from dem.command_line import parse_request
 from dem.common import base_folder, load_model, load_tokenizer, peak_memory_gib, start_log
-from dem.config import hand_weights, parse_request
+from dem.config import hand_weights
 from dem.corpus import Corpus
 from dem.evaluation.comparison import dtype_here
 from dem.evaluation.documents import encode_documents
