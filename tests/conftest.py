@@ -1,10 +1,13 @@
 """Tiny real models, adapters and corpora that the tests make for themselves."""
 
+import multiprocessing
 import os
+import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that would ask the hub fails at once instead
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from accelerate.state import AcceleratorState
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, MambaConfig, MambaForCausalLM
 
@@ -76,6 +80,31 @@ def make_adapter(base: Path, folder: Path, seed: int, targets=("in_proj", "x_pro
                 parameter.normal_(0, 0.05)
     model.save_pretrained(folder, safe_serialization=False)
     return folder
+
+
+def split_off(work: Callable[[], int], heard: Path) -> multiprocessing.Process:
+    """A process that does `work` and ends with its status; what it says on stderr goes into the file `heard`.
+
+    It has all that this one has imported and patched, and so begins at once.
+    """
+
+    def do() -> None:
+        with heard.open("a") as file:
+            os.dup2(file.fileno(), 2)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+        AcceleratorState._reset_state(reset_partial_state=True)  # what this process's own trainings left there
+        sys.exit(work())
+
+    process = multiprocessing.get_context("fork").Process(target=do)
+    process.start()
+    return process
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Until the condition holds, for two minutes at most."""
+    deadline = time.monotonic() + 120
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 @dataclass

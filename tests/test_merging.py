@@ -4,17 +4,16 @@ import errno
 import json
 import os
 import signal
-import subprocess
-import sys
+from itertools import count
 
 import numpy as np
 import pytest
 import torch
-from conftest import DOMAINS, make_adapter, make_workplace
+from conftest import DOMAINS, make_adapter, make_workplace, split_off
 from safetensors.torch import load_file, save_file
 from test_exactness import lora_update, rounded_once, weights_of
 
-from dem import verify
+from dem import streams, verify
 from dem.merging import add_rounded_once
 
 ALONE = ("--evaluation.enabled", "false")
@@ -193,29 +192,24 @@ def test_a_disk_that_fills_up_leaves_what_was_there(place, stage, monkeypatch, c
     assert {p: p.read_bytes() for p in place.root.rglob("*") if p.is_file() and p.suffix != ".log"} == before
 
 
-KILLED = """
-import os, signal, sys
-from dem import merge_model, streams
-write, count = streams.NewFile.write, 0
-def dying(self, data):
-    global count
-    count += 1
-    if count == int(sys.argv[1]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    write(self, data)
-streams.NewFile.write = dying
-merge_model.main(sys.argv[2:])
-"""
-
-
-def test_killed_at_any_point_the_model_is_the_old_one_or_the_new_one(place):
+def test_killed_at_any_point_the_model_is_the_old_one_or_the_new_one(place, monkeypatch):
     differences(place, "--diff.storage", "lowrank")
-    options = ["--config", str(place.config), "--root", str(place.root), *ALONE]
+    write = streams.NewFile.write
     assert place.merge("--merge.scale", "2", *ALONE) == 0
     old = weights_of(place.layout.merged_model)
     for when in (1, 9):
-        run = subprocess.run([sys.executable, "-c", KILLED, str(when), *options], capture_output=True, check=False)
-        assert run.returncode == -signal.SIGKILL
+        writes = count(1)
+
+        def dying(self, data, writes=writes, when=when):
+            if next(writes) == when:
+                os.kill(os.getpid(), signal.SIGKILL)
+            write(self, data)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(streams.NewFile, "write", dying)
+            run = split_off(lambda: place.merge(*ALONE), place.root.parent / "stderr")
+        run.join()
+        assert run.exitcode == -signal.SIGKILL
         kept = weights_of(place.layout.merged_model)
         assert kept.keys() == old.keys() and all(torch.equal(kept[n], old[n]) for n in old)
     assert place.merge(*ALONE) == 0

@@ -5,16 +5,16 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import weakref
+from functools import partial
 from pathlib import Path
 
+import datasets.config
 import pytest
 import torch
-from conftest import DOMAINS, Workplace, make_adapter, make_workplace
+from conftest import DOMAINS, Workplace, make_adapter, make_workplace, split_off, wait_for
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dem.config import DataConfig
@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tokenizer):
-    """A root in which all stages ran, as processes of their own, from another current directory."""
+    """A root in which all stages ran: for the first domain and the merge as scripts, from another current directory."""
     folder = tmp_path_factory.mktemp("finished")
     place = make_workplace(folder, tokenizer)
     environment = {**os.environ, "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1"}
@@ -38,9 +38,12 @@ def finished(tmp_path_factory, tokenizer):
         assert done.returncode == 0, done.stderr
         return done
 
-    for domain in DOMAINS:
-        run("train_individual.py", "--domain", domain)
-        run("vector_diff.py", "--domain", domain)
+    run("train_individual.py", "--domain", DOMAINS[0])
+    run("vector_diff.py", "--domain", DOMAINS[0])
+    for domain in DOMAINS[1:]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "datasets")
+            assert place.train(domain) == 0 and place.diff(domain) == 0
     place.output = run("merge_model.py").stderr
     return place
 
@@ -197,28 +200,22 @@ def test_the_base_has_left_memory_when_the_merged_model_is_loaded(workplace, mon
 
 
 def test_two_domains_train_at_the_same_time(workplace):
-    command = [sys.executable, str(REPOSITORY / "dem" / "train_individual.py"), "--config", str(workplace.config)]
-    environment = {**os.environ, "HF_HOME": str(workplace.root.parent / "hf"), "OMP_NUM_THREADS": "1"}
-    runs = [
-        subprocess.Popen([*command, "--root", str(workplace.root), "--domain", d], env=environment) for d in DOMAINS
-    ]
-    assert [run.wait() for run in runs] == [0, 0]
+    runs = [split_off(partial(workplace.train, domain), workplace.root.parent / domain) for domain in DOMAINS]
+    for run in runs:
+        run.join()
+    assert [run.exitcode for run in runs] == [0, 0]
     assert all(workplace.layout.existing_adapter(d) for d in DOMAINS)
 
 
 def test_a_killed_run_leaves_the_old_adapter_and_goes_on_from_its_state(workplace):
     make_adapter(workplace.base, workplace.layout.adapter("web"), seed=1)
     before = (workplace.layout.adapter("web") / "adapter_model.bin").read_bytes()
-    options = ["--training.epochs", "4", "--training.save_steps", "5", "--overwrite"]
-    command = [sys.executable, str(REPOSITORY / "dem" / "train_individual.py"), "--config", str(workplace.config)]
-    command += ["--root", str(workplace.root), "--domain", "web", *options]
-    environment = {**os.environ, "HF_HOME": str(workplace.root.parent / "hf"), "OMP_NUM_THREADS": "1"}
+    options = ["--training.epochs", "2", "--training.save_steps", "5", "--overwrite"]
     state = workplace.layout.training_state("web")
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as run:
-        deadline = time.monotonic() + 120
-        while not list(state.glob("checkpoint-*/complete")) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        run.send_signal(signal.SIGKILL)
+    run = split_off(lambda: workplace.train("web", *options), workplace.root.parent / "stderr")
+    wait_for(lambda: list(state.glob("checkpoint-*/complete")))
+    run.kill()
+    run.join()
     assert (workplace.layout.adapter("web") / "adapter_model.bin").read_bytes() == before
     (state / "checkpoint-9999").mkdir()  # cut off while it was written: no mark
     assert workplace.train("web", *options) == 0

@@ -3,38 +3,18 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import DOMAINS, make_adapter
+from conftest import DOMAINS, make_adapter, split_off
 
 from dem.common import log
 from dem.evaluation import comparison
 from dem.evaluation.evaluated import Evaluated
 from dem.sample_text import generate
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 EVERYTHING = ["perplexity web", "perplexity social", "answers"]
-KILLED_IN_SOCIAL = """
-import os, signal, sys
-from dem import merge_model
-from dem.common import log
-from dem.evaluation import comparison
-
-measure = comparison._measure
-
-def measure_or_die(part, model, kept, bar):
-    if kept._path.stem == "social" and part.name == "perplexity social":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return measure(part, model, kept, bar)
-
-comparison._measure = measure_or_die
-merge_model.main(sys.argv[1:])
-"""
 
 
 @pytest.fixture
@@ -102,9 +82,17 @@ def test_a_killed_evaluation_goes_on_and_ends_with_the_same_files(place, measure
     for path in sorted(place.layout.results.rglob("*.*")):
         path.unlink()
 
-    command = [sys.executable, "-c", KILLED_IN_SOCIAL, "--config", str(place.config), "--root", str(place.root)]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    assert subprocess.run(command, env=environment, capture_output=True).returncode == -signal.SIGKILL
+    def measure_or_die(part, model, kept, bar):
+        if kept._path.stem == "social" and part.name == "perplexity social":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return measure(part, model, kept, bar)
+
+    with monkeypatch.context() as patch:
+        measure = comparison._measure
+        patch.setattr(comparison, "_measure", measure_or_die)
+        run = split_off(place.merge, place.root.parent / "stderr")
+    run.join()
+    assert run.exitcode == -signal.SIGKILL
     kept = place.layout.evaluated("base").parent
     assert sorted(path.name for path in kept.glob("*.json")) == ["base.json", "social.json", "web.json"]
     assert not place.layout.metrics.exists() and not place.layout.prompt_comparison.exists()

@@ -5,14 +5,12 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_base, make_workplace
+from conftest import make_base, make_workplace, split_off, wait_for
 from safetensors.torch import load_file, save_file
 from test_mamba import fused_kernel_stand_in
 from transformers import AutoModelForCausalLM
@@ -21,8 +19,6 @@ from transformers.models.mamba import modeling_mamba
 from dem import chunked_loss, convergence, mamba, training, training_checks
 from dem.chunked_loss import summed_loss, use_chunked_loss
 from dem.errors import WorkError
-
-SCRIPT = Path(__file__).resolve().parent.parent / "dem" / "train_individual.py"
 
 
 def adapter_of(place) -> dict[str, torch.Tensor]:
@@ -141,30 +137,24 @@ def test_a_loss_that_is_no_number_stops_the_run(workplace, capsys):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
-def test_an_interrupted_run_ends_as_an_unbroken_one(workplace, number):
+def test_an_interrupted_run_ends_as_an_unbroken_one(workplace, number, capsys):
     options = ["--training.epochs", "1", "--training.save_steps", "4"]
-    command = [sys.executable, str(SCRIPT), "--config", str(workplace.config), "--root", str(workplace.root)]
-    command += ["--domain", "web", *options]
-    environment = {**os.environ, "HF_HOME": str(workplace.root.parent / "hf"), "OMP_NUM_THREADS": "1"}
-    state = workplace.layout.training_state("web")
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
-        deadline = time.monotonic() + 120
-        while not list(state.glob("checkpoint-*/complete")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        run.send_signal(number)
-        errors = run.stderr.read()
+    state, heard = workplace.layout.training_state("web"), workplace.root.parent / "stderr"
+    run = split_off(lambda: workplace.train("web", *options), heard)
+    wait_for(lambda: list(state.glob("checkpoint-*/complete")))
+    os.kill(run.pid, number)
+    run.join()
     if number == signal.SIGKILL:
-        assert run.returncode == -9
+        assert run.exitcode == -9
     else:
-        assert run.returncode == 1 and "the same command goes on from there" in errors.splitlines()[-1]
+        assert run.exitcode == 1
+        assert "the same command goes on from there" in heard.read_text(encoding="utf-8").splitlines()[-1]
     assert not (workplace.layout.adapter("web") / "adapter_model.bin").exists()
-    again = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert again.returncode == 0 and "going on from" in again.stderr
+    assert workplace.train("web", *options) == 0 and "going on from" in capsys.readouterr().err
     resumed, table = adapter_of(workplace), workplace.layout.train_summary("web", ".csv").read_text()
     assert not state.exists()
 
-    unbroken = subprocess.run([*command, "--overwrite"], env=environment, capture_output=True, text=True)
-    assert unbroken.returncode == 0 and "going on from" not in unbroken.stderr
+    assert workplace.train("web", *options, "--overwrite") == 0 and "going on from" not in capsys.readouterr().err
     expected = adapter_of(workplace)
     assert resumed.keys() == expected.keys()
     assert all(torch.equal(resumed[n], expected[n]) for n in expected)
