@@ -147,25 +147,18 @@ def find_weights(
         named: what else the summary is to hold.
     """
     began = time.monotonic()
-    domains, texts = search.domains, list(search.all)
-    whole = sum(sum(max(len(d.ids) - 1, 0) for d in some) for some in search.all.values())
-    part = sum(sum(max(len(d.ids) - 1, 0) for d in some) for some in search.some.values())
-    log.info(f"search: {len(domains)} domains, {whole:,} tune tokens, {part:,} of them between start and end")
-    if search.slow:
-        log.info(
-            f"search: {search.slow} parameters' differences are no products on a module that is called; "
-            "they are set anew for each evaluation, which is slower"
-        )
+    whole, part = _tokens(search.all), _tokens(search.some)
+    _say_what_comes(search, whole, part)
     start = limits.of(hand)
     base = None
     if settings.objective == "worst":
         base = search.at("base", np.zeros_like(start), search.all, False).losses
-    objective = objective_of(settings, texts, base)
+    objective = objective_of(settings, list(search.all), base)
     model: Quadratic | None = None
     with progress_bar(_expected(settings, start.size, whole, part), "search", " tokens") as search.bar:
         if settings.method == "grid":
             weights = by_grid(
-                lambda w: objective.value(search.at("grid", w, search.all, False).losses), len(domains), limits
+                lambda w: objective.value(search.at("grid", w, search.all, False).losses), len(search.domains), limits
             )
             at_start = search.at("start", start, search.all, False).losses
         else:
@@ -179,8 +172,8 @@ def find_weights(
     if gain < 0:
         log.info("search: what was found is no better than the weights it began with, which stay")
         weights, losses = _rounded(start, limits), at_start
-    forward, backward = search.tokens()
     flat = model.flat(objective, limits) if model and weights.shape[1] == 1 else None
+    forward, backward = search.tokens()
     record = {
         "method": settings.method,
         "objective": settings.objective,
@@ -191,14 +184,14 @@ def find_weights(
         "backward_tokens": backward,
         "seconds": round(time.monotonic() - began, 1),
         "flat_within": FLAT,
-        "flat": dict(zip(domains, flat, strict=True)) if flat else None,
+        "flat": dict(zip(search.domains, flat, strict=True)) if flat else None,
     }
     content = {
         "format": FORMAT,
         **named,
         **record,
-        "domains": domains,
-        "texts": texts,
+        "domains": search.domains,
+        "texts": list(search.all),
         "found": weights.tolist(),
         "hand": start.tolist(),
         "limits": {"normalize": limits.normalize, "bound": limits.bound},
@@ -207,15 +200,36 @@ def find_weights(
         "shares": objective.shares.tolist(),
     }
     write_text(summary, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    for i, domain in enumerate(domains):
-        told = ", ".join(f"{w:g}" for w in weights[i])
-        room = f", flat from {flat[i][0]:.2f} to {flat[i][1]:.2f}" if flat else ""
+    found = Found(search.domains, weights, record)
+    _say_what_was_found(found, start)
+    return found
+
+
+def _tokens(documents: dict[str, list[Document]]) -> int:
+    """Tokens that are predicted."""
+    return sum(max(len(document.ids) - 1, 0) for some in documents.values() for document in some)
+
+
+def _say_what_comes(search: Search, whole: int, part: int) -> None:
+    log.info(f"search: {len(search.domains)} domains, {whole:,} tune tokens, {part:,} of them between start and end")
+    if search.slow:
+        log.info(
+            f"search: {search.slow} parameters' differences are no products on a module that is called; "
+            "they are set anew for each evaluation, which is slower"
+        )
+
+
+def _say_what_was_found(found: Found, start: np.ndarray) -> None:
+    record = found.record
+    for i, domain in enumerate(found.domains):
+        told = ", ".join(f"{w:g}" for w in found.weights[i])
+        room = ", flat from {:.2f} to {:.2f}".format(*record["flat"][domain]) if record["flat"] else ""
         log.info(f"search: {domain} {told} (began at {', '.join(f'{w:g}' for w in start[i])}{room})")
+    gain = record["value_of_hand"] - record["value"]
     log.info(
-        f"search: objective {objective.value(losses):.5f} nats per token, {gain:+.5f} better than at the start; "
-        f"{forward:,} tokens forward, {backward:,} backward, {record['seconds']} s"
+        f"search: objective {record['value']:.5f} nats per token, {gain:+.5f} better than at the start; "
+        f"{record['forward_tokens']:,} tokens forward, {record['backward_tokens']:,} backward, {record['seconds']} s"
     )
-    return Found(domains, weights, record)
 
 
 def _corrected(search: Search, start: np.ndarray, first: Evaluation) -> Callable:
