@@ -83,6 +83,13 @@ def test_without_ratings_the_page_says_so(place):
     assert "1 pending (answers better than the base's)" in page and "--ratings ratings.csv" in page
 
 
+@pytest.mark.parametrize("divided", [True, False])
+def test_weights_are_said_to_be_divided_only_where_they_are(place, divided):
+    place.merge(normalize=divided)
+    describe_differences(place.layout, ["web"])
+    assert ("divided by their sum" in page_of(place)) is divided
+
+
 def test_an_evaluation_of_an_older_model_is_said_to_be_one(place):
     place.merge(scale=0.5)
     head = first_lines(page_of(place))

@@ -247,10 +247,11 @@ def _figures_section(evidence: Evidence) -> list[str]:
 
 
 def _differences_section(evidence: Evidence, layout: Layout) -> list[str]:
+    divided = not isinstance(evidence.record, Missing) and evidence.record.get("normalize")
     pictures = _picture(
         layout.weight_picture,
         "Weight of each domain in the merge",
-        "How much of each domain's difference was added, before they are divided by their sum.",
+        f"How much of each domain's difference was added{', before they are divided by their sum' * bool(divided)}.",
     )
     pictures += _picture(
         layout.norm_picture,

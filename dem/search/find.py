@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,8 @@ SHARE = 0.2
 """Of each domain's tune tokens, those on which the gradient search looks at more than one point."""
 DIGITS = 4
 """Of the weights that are found: what the report says is what was merged."""
+COSTS = ("forward_tokens", "backward_tokens", "seconds")
+"""Of an evaluation: tokens passed through the model each way, and time."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class Search:
         """Parameters that take the slower way (see dem/search/terms.py)."""
         return len(self._terms.slow)
 
-    def tokens(self) -> tuple[int, int]:
-        """Forward and backward passes so far, in tokens; also those that an earlier run made."""
-        return tuple(sum(row[f"{way}_tokens"] for row in self._rows) for way in ("forward", "backward"))
+    def cost(self) -> dict[str, Any]:
+        """Tokens passed forward and backward so far, and seconds; also in an earlier run, so that both end alike."""
+        return {name: round(sum(row[name] for row in self._rows), 1) for name in COSTS}
 
     def at(self, phase: str, weights: np.ndarray, documents: dict[str, list[Document]], gradient: bool) -> Evaluation:
         """Evaluate at `weights` (domains, groups), or take what was kept; derivatives are by these weights."""
@@ -96,7 +97,7 @@ class Search:
             self._kept.put(part, key, value, made.seconds)
         losses = np.array(value["losses"])
         jacobian = np.array(value["jacobian"]) if gradient else None
-        counts = {name: value[name] for name in ("forward_tokens", "backward_tokens", "seconds")}
+        counts = {name: value[name] for name in COSTS}
         self._rows.append({"phase": phase, "weights": weights, "losses": losses, **counts})
         self._write_table()
         return Evaluation(losses, jacobian, **counts)
@@ -106,13 +107,12 @@ class Search:
         groups = range(self._rows[0]["weights"].shape[1])
         weights = [f"weight_{d}" + f"_{g}" * (len(groups) > 1) for d in self._terms.domains for g in groups]
         losses = [f"loss_{domain}" for domain in self.all]
-        counts = ["forward_tokens", "backward_tokens", "seconds"]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["number", "phase", *weights, *losses, *counts])
+        writer.writerow(["number", "phase", *weights, *losses, *COSTS])
         for number, row in enumerate(self._rows, 1):
             figures = [f"{figure:.6f}" for figure in (*row["weights"].ravel(), *row["losses"])]
-            writer.writerow([number, row["phase"], *figures, *(round(row[name], 2) for name in counts)])
+            writer.writerow([number, row["phase"], *figures, *(round(row[name], 2) for name in COSTS)])
         write_text(self._table, text.getvalue())
 
     def path(self) -> list[dict[str, Any]]:
@@ -146,7 +146,6 @@ def find_weights(
     Args:
         named: what else the summary is to hold.
     """
-    began = time.monotonic()
     whole, part = _tokens(search.all), _tokens(search.some)
     _say_what_comes(search, whole, part)
     start = limits.of(hand)
@@ -173,16 +172,13 @@ def find_weights(
         log.info("search: what was found is no better than the weights it began with, which stay")
         weights, losses = _rounded(start, limits), at_start
     flat = model.flat(objective, limits) if model and weights.shape[1] == 1 else None
-    forward, backward = search.tokens()
     record = {
         "method": settings.method,
         "objective": settings.objective,
         "value": objective.value(losses),
         "value_of_hand": objective.value(at_start),
         "tune_tokens": whole,
-        "forward_tokens": forward,
-        "backward_tokens": backward,
-        "seconds": round(time.monotonic() - began, 1),
+        **search.cost(),
         "flat_within": FLAT,
         "flat": dict(zip(search.domains, flat, strict=True)) if flat else None,
     }

@@ -119,7 +119,7 @@ def _panel(axes: plt.Axes, summary: dict[str, Any], one: int, two: int) -> Conto
     """The objective over the weights of the domains of these numbers."""
     _, objective, limits = _model(summary)
     found, hand = np.array(summary["found"])[:, 0], np.array(summary["hand"])[:, 0]
-    top = limits.largest if limits.normalize else min(limits.bound, 1.6 * max(found.max(), hand.max(), 0.65))
+    top = max(1.0, 0.0 if limits.normalize else min(limits.bound, 1.25 * max(found.max(), hand.max())))
     axis = np.linspace(0, top, POINTS)
     values = np.full((POINTS, POINTS), np.nan)
     for (row, y), (column, x) in product(enumerate(axis), repeat=2):
@@ -140,9 +140,8 @@ def _panel(axes: plt.Axes, summary: dict[str, Any], one: int, two: int) -> Conto
         axes.plot(weights[one], weights[two], marker, label=name, markersize=size, **white)
     black = white | {"color": "black", "markersize": 11}
     for number, marker in ((one, ">"), (two, "^")):
-        if top >= 1:
-            place = (float(number == one), float(number == two))
-            axes.plot(*place, marker, label="one domain alone, of weight 1", **black)
+        place = (float(number == one), float(number == two))
+        axes.plot(*place, marker, label="one domain alone, of weight 1", **black)
     names = short_names(summary["domains"])
     axes.set(xlabel=f"weight of {names[one]}", ylabel=f"weight of {names[two]}", aspect="equal")
     return filled
