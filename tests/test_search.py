@@ -312,6 +312,8 @@ def test_a_search_that_was_cut_off_goes_on_and_ends_alike(trained, monkeypatch):
     before = json.loads(whole)
     assert [again[key] for key in ("found", "path", "model")] == [before[key] for key in ("found", "path", "model")]
     assert len(made) == len(before["path"]) + 1  # the one that was cut off
+    logged = trained.layout.merge_log.read_text(encoding="utf-8")
+    assert logged.count(": mean loss ") == len(before["path"])
     record = trained.layout.merge_record.read_bytes()
     assert auto(trained, "--evaluation.enabled", "false") == 0
     assert trained.layout.merge_record.read_bytes() == record  # or the same model would be evaluated again

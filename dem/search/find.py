@@ -100,6 +100,8 @@ class Search:
         counts = {name: value[name] for name in COSTS}
         self._rows.append({"phase": phase, "weights": weights, "losses": losses, **counts})
         self._write_table()
+        at = ", ".join(f"{w:.3f}" for w in weights.mean(1))
+        log.info(f"search: {part}: mean loss {losses.mean():.5f} at {at} ({value['seconds']:.1f} s)")
         return Evaluation(losses, jacobian, **counts)
 
     def _write_table(self) -> None:
