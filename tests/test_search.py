@@ -18,9 +18,9 @@ from dem.corpus import Corpus
 from dem.diffs import Difference
 from dem.evaluation.documents import Document, encode_documents
 from dem.evaluation.metrics import read_metrics
-from dem.evaluation.perplexity import score
+from dem.evaluation.perplexity import score, windows
 from dem.layout import Layout
-from dem.search import pictures
+from dem.search import find, pictures
 from dem.search.losses import Losses
 from dem.search.objectives import Objective
 from dem.search.optimise import by_gradient, by_grid
@@ -399,3 +399,15 @@ def test_pictures_show_any_two_or_three_domains_by_their_names(tmp_path, chosen,
     sizes = {what: plt.imread(layout.search_picture(what)).shape[:2] for what in ("path", "losses", "map")}
     assert all(width == 960 for _, width in sizes.values())
     assert sizes["map"][0] == 840 * (3 if len(chosen) == 3 else 1)
+
+
+@pytest.mark.parametrize("lengths", [[1500], [40, 700, 3, 900, 2, 1, 300], [2, 2]])
+def test_between_start_and_end_a_fifth_of_the_tokens_is_looked_at(lengths):
+    generator = np.random.default_rng(0)
+    documents = [Document(generator.integers(0, 600, length), 1) for length in lengths]
+    tokens = sum(length - 1 for length in lengths)
+    chosen = find._some(documents, 256, seed=3)
+    assert sum(len(document.ids) - 1 for document in chosen) == max(round(0.2 * tokens), 1)
+    seen = [tuple(window) for document in documents for window in windows(document.ids, 256)]
+    assert all(any(tuple(c.ids) == window[: len(c.ids)] for window in seen) for c in chosen)
+    assert sum(tuple(c.ids) not in seen for c in chosen) <= 1  # the one that is cut

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from dem.common import log, progress_bar
 from dem.config import SearchConfig
 from dem.evaluation.documents import Document, fingerprint
 from dem.evaluation.evaluated import Evaluated
+from dem.evaluation.perplexity import windows
 from dem.search.losses import Evaluation, Losses
 from dem.search.objectives import objective_of
 from dem.search.optimise import by_gradient, by_grid
@@ -61,7 +62,7 @@ class Search:
         self._kept, self._table = kept, table
         self._rows: list[dict[str, Any]] = []
         self.all = documents
-        self.some = {d: _some(each, number) for number, (d, each) in enumerate(documents.items())}
+        self.some = {d: _some(each, max_length, number) for number, (d, each) in enumerate(documents.items())}
         self.bar = None
 
     @property
@@ -125,15 +126,17 @@ class Search:
         ]
 
 
-def _some(documents: list[Document], seed: int) -> list[Document]:
-    """About SHARE of the documents' tokens, drawn by whole documents; at least one."""
-    wanted = SHARE * sum(len(document.ids) for document in documents)
-    chosen = []
-    for number in np.random.default_rng(seed).permutation(len(documents)):
-        if chosen and sum(len(documents[i].ids) for i in chosen) + len(documents[number].ids) / 2 > wanted:
+def _some(documents: list[Document], max_length: int, seed: int) -> list[Document]:
+    """SHARE of the documents' tokens, drawn by windows, as which a model reads them anyway; the last one is cut."""
+    pieces = [window for document in documents for window in windows(document.ids, max_length)]
+    left = max(round(SHARE * sum(len(piece) - 1 for piece in pieces)), 1)
+    chosen: dict[int, Sequence[int]] = {}
+    for number in np.random.default_rng(seed).permutation(len(pieces)):
+        chosen[number] = pieces[number][: left + 1]
+        left -= len(chosen[number]) - 1
+        if not left:
             break
-        chosen.append(int(number))
-    return [documents[i] for i in sorted(chosen)]
+    return [Document(chosen[number], 0) for number in sorted(chosen)]  # bytes are not asked for
 
 
 def find_weights(
