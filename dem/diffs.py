@@ -360,6 +360,11 @@ class Difference:
         """Whether the parameter's change is stored as two factors."""
         return name in self._parameters and self._parameters[name].factors is not None
 
+    def prefetch_factors(self) -> None:
+        """Have the system read the vector meanwhile if it is a low-rank one: small, and read in small pieces."""
+        if self.index.storage == "lowrank":
+            self._source.prefetch()
+
     def rows(self, name: str) -> Rows:
         """The parameter's change, to be read tile by tile."""
         return Rows(self, self._parameters[name])

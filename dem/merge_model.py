@@ -135,6 +135,8 @@ def merge(request: Request, domains: list[str], base: Path, found: dict[str, Any
         log.info("plan: WARNING: that is more memory than is available; weighted_sum needs the least")
     if request.dry_run:
         return time.monotonic() - began
+    for difference in differences.values():
+        difference.prefetch_factors()  # while transformers is imported
     from dem.verify import compare_with_exact, write_model  # with transformers' models: not for a dry run
 
     provenance = make_provenance(config.merge, config.base_model, differences)

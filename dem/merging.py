@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -105,6 +106,9 @@ def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> No
         raise RequestError(f"{adapter} was trained on other text than {files[0]} holds now: train again")
 
 
+KEPT_FACTORS = 16
+"""Parameters whose factors wait in memory until the model reads what passes by: those of a layer, about."""
+
 AddedRows = Callable[[int, int], torch.Tensor]
 """From the first row's number, at which a tile begins, and the number of the tile's rows, what is added to them: in
 memory that the thread overwrites when it asks again."""
@@ -124,6 +128,7 @@ class Merge:
         self._tile, self._wide = Scratch(), Scratch()
         self.changed = sorted({p.name for d in differences.values() for p in d.index.parameters})
         check_weights(settings, self.changed)
+        self.factors = lru_cache(KEPT_FACTORS)(self._factors)
 
     def of(self, tensor: Tensor) -> Change | None:
         """What `rewrite` asks for: the function from rows of `tensor` to the merged ones; None to copy it.
@@ -156,11 +161,13 @@ class Merge:
         plain = self._settings.method == "weighted_sum"
         return plain and bool(domains) and all(self._differences[domain].is_product(name) for domain in domains)
 
-    def factors(self, name: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs of matrices the sum of whose products is added to the parameter `name`, which is one: `is_product`."""
+    def _factors(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """The two matrices whose product is added to the parameter `name`, which is one: `is_product`."""
         domains = self._domains(name)
         factors = [self._differences[domain].factors(name) for domain in domains]
-        return weighted_factors(self._settings, name, domains, factors)
+        lefts, rights = zip(*weighted_factors(self._settings, name, domains, factors), strict=True)
+        # sum_i L_i R_i = [L_1, L_2, ...] [R_1; R_2; ...]: one product in place of one for each domain.
+        return torch.cat(lefts, 1), torch.cat(rights)
 
     def _domains(self, name: str) -> list[str]:
         """The domains whose difference of the parameter has a weight other than 0."""
@@ -177,11 +184,7 @@ class Merge:
         if not any(tensor.name in self._differences[domain] for domain in domains):
             return None
         if self.is_product(tensor.name):
-            factors = self.factors(tensor.name)
-            # sum_i L_i R_i = [L_1, L_2, ...] [R_1; R_2; ...]: one product in place of one for each domain.
-            return self._product(
-                torch.cat([left for left, _ in factors], 1), torch.cat([right for _, right in factors])
-            )
+            return self._product(*self.factors(tensor.name))
         combine = combiner(self._settings, tensor.name, domains)
         readers = [d.rows(tensor.name) if tensor.name in d else None for d in map(self._differences.get, domains)]
         height, width = matrix_shape(tensor.shape)
@@ -234,7 +237,8 @@ def add_rounded_once(base: torch.Tensor, change: torch.Tensor, out: torch.Tensor
     wide.copy_(base).add_(change)
     out.copy_(wide)
     elements = wide.numpy()
-    finite = max(-elements.min(), elements.max()) <= torch.finfo(out.dtype).max or bool(torch.isfinite(out).all())
+    largest = np.linalg.norm(elements)  # no element is larger; one pass, where minimum and maximum are two
+    finite = largest <= torch.finfo(out.dtype).max or bool(torch.isfinite(out).all())
     if base.dtype in TIE_BITS:
         bits = wide.view(torch.int32).numpy().reshape(-1)
         places = np.flatnonzero(np.bitwise_and(bits, TIE_BITS[base.dtype], out=bits) == 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from dem.checkpoints import Checkpoint, Hashes, Part, PickledShard, Shard, Tensor, as_bytes
+from dem.checkpoints import READ_AHEAD, Checkpoint, Hashes, Part, PickledShard, Shard, Tensor, as_bytes
 from dem.streams import BLOCK, NewFile, available_cores, buffers, in_order, one_thread_each
 
 Change = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor | None], None]
@@ -145,5 +145,5 @@ def _computed(
         return Passing(part, as_bytes(changed), unrounded)
 
     workers = available_cores() + 1  # one of them is waiting for the disk
-    slots = [_Slot(checkpoint.largest_part() + 2 * BLOCK) for _ in range(workers + 2)]
+    slots = [_Slot(checkpoint.largest_part() + 2 * BLOCK) for _ in range(workers + READ_AHEAD)]
     return in_order(do, works(), slots, workers)

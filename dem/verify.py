@@ -26,7 +26,7 @@ from dem.errors import WorkError
 from dem.families import FAMILIES
 from dem.merging import Merge
 from dem.rewrite import Passing, rewrite
-from dem.streams import Scratch, one_thread_each
+from dem.streams import Scratch
 
 TOKENS = 8
 """Tokens that the models read, spread over the vocabulary."""
@@ -81,8 +81,7 @@ def compare_with_exact(folder: Path, exact: torch.Tensor, merge: Merge) -> Gap:
     reader = Reader(folder, written)
     if reader.fits:
         parts = written.read_ahead(dict.fromkeys(reader.order))
-        with one_thread_each():
-            logits = reader.logits(Weights(Passing(part, part.data, None) for part in parts))
+        logits = reader.logits(Weights(Passing(part, part.data, None) for part in parts))
     else:
         logits = _logits_of_whole(folder, written)
     exact, gaps = exact.double(), logits.double() - exact.double()
@@ -265,9 +264,8 @@ def _adding(merge: Merge, name: str) -> Callable[[nn.Module, tuple, torch.Tensor
     """A forward hook that adds what the differences of the parameter `name` make of the module's input."""
 
     def add(_: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
-        for left, right in merge.factors(name):
-            output = output + F.linear(F.linear(inputs[0], right), left)
-        return output
+        left, right = merge.factors(name)
+        return output + F.linear(F.linear(inputs[0], right), left)
 
     return add
 

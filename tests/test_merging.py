@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import signal
 from itertools import count
@@ -46,6 +47,17 @@ def test_a_sum_beyond_the_type_is_told():
     base, wide = torch.full((2, 2), 6e4).half(), torch.empty(2, 2)
     assert not add_rounded_once(base, torch.full((2, 2), 1e4), torch.empty_like(base), wide)
     assert add_rounded_once(base, torch.full((2, 2), 5e3), torch.empty_like(base), wide)  # rounds to the largest
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_element_that_is_not_finite_is_told(dtype, value):
+    base = torch.full((50, 40), torch.finfo(dtype).max / 2, dtype=dtype)  # the sum of their squares is beyond any type
+    out, change = torch.empty_like(base), torch.zeros(50, 40)
+    wide = torch.empty(50, 40, dtype=torch.promote_types(dtype, torch.float32))
+    assert add_rounded_once(base, change, out, wide)
+    change[7, 8] = value
+    assert not add_rounded_once(base, change, out, wide)
 
 
 def test_lowrank_is_the_same_difference_in_a_fraction_of_the_space(place):

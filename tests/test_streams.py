@@ -1,6 +1,7 @@
 import errno
 import os
 import random
+import time
 
 import pytest
 
@@ -76,6 +77,22 @@ def test_a_source_reads_any_part(tmp_path, monkeypatch, cached):
         assert bytes(source.read(start, size, buffer)) == data[start : start + size]
     with pytest.raises(EOFError):
         source.read(50_000, 2, buffer)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice on files")
+def test_a_prefetched_file_comes_into_the_page_cache_whole(tmp_path):
+    size = 5_000_001
+    with (tmp_path / "file").open("wb") as file:
+        file.write(bytes(size))
+        file.flush()
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    source = Source(tmp_path / "file")
+    source.prefetch()
+    until = time.monotonic() + 60
+    while not all(source._cached(start, BLOCK) for start in range(0, size, BLOCK)):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_work_ahead_comes_in_order_and_its_errors_too():
