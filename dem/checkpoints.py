@@ -37,8 +37,8 @@ TILE = 1 << 18
 """Elements that are worked on at once: few enough for a core's cache, enough that Python's own time does not count."""
 
 READ_AHEAD = 8
-"""Parts of tensors that are read, and changed, while others are worked on: about a layer of a model of 3B parameters,
-so that the disk goes on while the layer is computed with."""
+"""Parts of tensors that are read while others are worked on: half a layer of a model of 3B parameters, about, so that
+the disk goes on while the layer before is computed with."""
 
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.gguf", "*.index.json")
 

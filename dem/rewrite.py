@@ -13,8 +13,11 @@ from pathlib import Path
 
 import torch
 
-from dem.checkpoints import READ_AHEAD, Checkpoint, Hashes, Part, PickledShard, Shard, Tensor, as_bytes
+from dem.checkpoints import Checkpoint, Hashes, Part, PickledShard, Shard, Tensor, as_bytes
 from dem.streams import BLOCK, NewFile, available_cores, buffers, in_order, one_thread_each
+
+CHANGED_AHEAD = 4
+"""Parts that may wait, changed, until they are written."""
 
 Change = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor | None], None]
 """What changes a tensor: called by several threads with the number of the first row, some rows (see `matrix_shape`),
@@ -145,5 +148,5 @@ def _computed(
         return Passing(part, as_bytes(changed), unrounded)
 
     workers = available_cores() + 1  # one of them is waiting for the disk
-    slots = [_Slot(checkpoint.largest_part() + 2 * BLOCK) for _ in range(workers + READ_AHEAD)]
+    slots = [_Slot(checkpoint.largest_part() + 2 * BLOCK) for _ in range(workers + CHANGED_AHEAD)]
     return in_order(do, works(), slots, workers)
