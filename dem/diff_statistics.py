@@ -10,7 +10,8 @@ import torch
 from scipy import stats
 
 from dem.checkpoints import matrix_shape, tile_rows
-from dem.diffs import Delta, Difference
+from dem.diff_writing import Delta
+from dem.diffs import Difference
 from dem.streams import Scratch
 
 SAMPLE = 5000

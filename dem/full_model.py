@@ -7,7 +7,8 @@ import torch
 
 from dem.checkpoints import DTYPES, Checkpoint, matrix_shape, tile_rows
 from dem.common import log
-from dem.diffs import Delta, Difference
+from dem.diff_writing import Delta
+from dem.diffs import Difference
 from dem.errors import RequestError
 from dem.layout import Layout
 from dem.names import Names

@@ -16,7 +16,8 @@ from torch import nn
 from dem import mamba
 from dem.checkpoints import Checkpoint, matrix_shape, tile_rows
 from dem.common import read_json
-from dem.diffs import Delta, adapter_fingerprint
+from dem.diff_writing import Delta
+from dem.diffs import adapter_fingerprint
 from dem.errors import RequestError
 from dem.layout import RUN_RECORD
 from dem.names import Names

@@ -76,7 +76,8 @@ def make_difference(
     from dem.atomic import new_file, require_space
     from dem.common import log, progress_bar
     from dem.diff_statistics import Moments, Statistics, spread
-    from dem.diffs import Difference, Index, stored_bytes, write_index, write_vector
+    from dem.diff_writing import stored_bytes, write_index, write_vector
+    from dem.diffs import Difference, Index
     from dem.full_model import model_deltas, model_source, open_model
     from dem.sources import adapter_deltas, adapter_source
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from dem import checkpoints
 from dem.diff_statistics import Statistics, normality, spread
-from dem.diffs import Delta
+from dem.diff_writing import Delta
 
 
 def close(value, expected):

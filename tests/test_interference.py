@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from dem import interference
-from dem.diffs import Delta, Difference, Index, write_index, write_vector
+from dem.diff_writing import Delta, write_index, write_vector
+from dem.diffs import Difference, Index
 from dem.interference import measure
 
 SHAPES = {"layers.0.in": (40, 90), "layers.1.in": (70, 30), "head": (25, 60)}
