@@ -125,7 +125,7 @@ def _spread_of_tile(tile: torch.Tensor) -> Moments:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is counted in one tile."""
+    """What is counted in one block of elements."""
 
     moments: Moments
     beyond: int
@@ -136,14 +136,14 @@ class Figures:
 
 
 class Statistics:
-    """The statistics of a difference, gathered from its tiles.
+    """The statistics of a difference, gathered from blocks of its elements.
 
-    The sums over a tile are taken in float32, those over tiles in float64.
+    The sums over a block are taken in float32, those over blocks in float64.
     """
 
     def __init__(self, spreads: dict[str, Moments], factor: float):
         """Of the changes with these spreads, each multiplied by `factor`."""
-        # Python's own floats: against one of NumPy's, a whole tile would be turned to float64 to be compared.
+        # Python's own floats: against one of NumPy's, a whole block would be turned to float64 to be compared.
         self._near = {name: (float(s.mean * factor), float(s.std * factor)) for name, s in spreads.items()}
         whole = sum(spreads.values(), Moments())
         self._near_whole = (float(whole.mean * factor), float(whole.std * factor))
@@ -157,9 +157,9 @@ class Statistics:
         self._room, self._flags = Scratch(), Scratch()
 
     def describe(self, name: str, values: torch.Tensor, extremes: tuple[float, float]) -> Figures:
-        """The figures of a tile (flat, float32) of the parameter `name`.
+        """The figures of a block (flat, float32) of the parameter `name`.
 
-        `extremes` are the tile's smallest and largest element.
+        `extremes` are the block's smallest and largest element.
         """
         mean, std = self._near[name]
         room = self._room(2, values.numel())
@@ -181,7 +181,7 @@ class Statistics:
         )
 
     def add(self, name: str, figures: Figures) -> None:
-        """Take in a tile of the parameter `name`."""
+        """Take in a block of the parameter `name`."""
         self._moments[name] += figures.moments
         self._beyond[name] += figures.beyond
         self._beyond_whole += figures.beyond_whole

@@ -5,7 +5,6 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,8 +19,9 @@ from dem.diffs import Index, Parameter, joined
 from dem.errors import RequestError
 from dem.streams import NewFile, available_cores, in_order, one_thread_each
 
-TILES_AT_ONCE = 8
-"""Tiles that a thread works on before it hands them over."""
+TILES_AT_ONCE = 4
+"""Tiles that are described together: an operation on one is so short that handing over Python's global lock between
+threads would take as long."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ class Delta:
 
 
 @dataclass(frozen=True)
-class Tile:
-    """Some rows of a change, in buffers that are soon used again, and what was made of them."""
+class Block:
+    """Some tiles of a change, in buffers that are soon used again, and what was made of them."""
 
     number: int
     """Which change it is of."""
     stored: tuple[torch.Tensor, ...]
-    """What stands in the file of it: its elements, or with the first tile of a low-rank change both factors."""
-    hash: bytes
-    """Of what stands in the file."""
+    """What stands in the file of it: its elements, or with the first block of a low-rank change both factors."""
+    hashes: list[bytes]
+    """Of what stands in the file: of each tile, or of the factors."""
     finite: bool
     described: Any
 
@@ -99,8 +99,8 @@ def write_vector(
         storage: dense or lowrank, see `Index`.
         dtype: float32 or float16.
         factor: what normalisation multiplies a change by.
-        describe: called by several threads with a parameter's name, a tile of its change (flat, float32; the values
-            that a reader of the file will get), and the tile's smallest and largest element.
+        describe: called by several threads with a parameter's name, a block of its change (flat, float32; the values
+            that a reader of the file will get), and the block's smallest and largest element.
         seen: called in order with the parameter's name and what `describe` returned.
 
     Returns:
@@ -113,17 +113,16 @@ def write_vector(
     hashes: list[list[bytes]] = [[] for _ in deltas]
     with NewFile(path) as file, one_thread_each():
         file.write(_header(dtype, sum(p.stored for p in parameters)))
-        for tile in chain.from_iterable(_tiles(deltas, storage, dtype, factor, describe)):
-            name = deltas[tile.number].name
-            if not tile.finite:
+        for block in _blocks(deltas, storage, dtype, factor, describe):
+            name = deltas[block.number].name
+            if not block.finite:
                 raise RequestError(
                     f"the difference of {name} is not finite as {dtype}: it is damaged, or beyond float16"
                 )
-            if tile.stored:
-                hashes[tile.number].append(tile.hash)
-            for values in tile.stored:
+            hashes[block.number] += block.hashes
+            for values in block.stored:
                 file.write(as_bytes(values))
-            seen(name, tile.described)
+            seen(name, block.described)
     parameters = [replace(p, fingerprint=joined(own)) for p, own in zip(parameters, hashes, strict=True)]
     whole = xxhash.xxh3_128("".join(p.fingerprint for p in parameters).encode())
     return parameters, whole.hexdigest()
@@ -169,7 +168,7 @@ def _rounded_factors(delta: Delta, factor: float, dtype: str) -> tuple[torch.Ten
 
 @dataclass(frozen=True)
 class _Rows:
-    """Some rows of a change that are to become tiles."""
+    """Some rows of a change that are to become a block."""
 
     number: int
     change: Delta
@@ -190,33 +189,37 @@ def _rows_of(deltas: list[Delta], storage: str, dtype: str, factor: float) -> It
             yield _Rows(number, change, first, min(first + step, height), factors if first == 0 else ())
 
 
-def _tiles(
+def _blocks(
     deltas: list[Delta],
     storage: str,
     dtype: str,
     factor: float,
     describe: Callable[[str, torch.Tensor, tuple[float, float]], Any],
-) -> Iterator[list[Tile]]:
-    """`factor` times each change as it is stored, tile by tile, computed ahead by a few threads."""
+) -> Iterator[Block]:
+    """`factor` times each change as it is stored, block by block, computed ahead by a few threads."""
 
-    def make(rows: _Rows, slot: tuple[torch.Tensor, torch.Tensor]) -> list[Tile]:
-        step, used, tiles = tile_rows(rows.change.shape), 0, []
-        for first in range(rows.first, rows.last, step):
-            shape = min(step, rows.last - first), matrix_shape(rows.change.shape)[1]
-            size = math.prod(shape)
-            values, half = (memory[used : used + size] for memory in slot)
-            rows.change.rows(first, first + shape[0], values.view(shape))
-            stored = rows.factors if first == rows.first else ()
-            if storage == "dense" or rows.change.factors is None:
-                if factor != 1:
-                    values.mul_(factor)
-                stored = (values,) if dtype == "float32" else (half.copy_(values),)
-                values.copy_(stored[0])
-                used += size  # the next tile must not overwrite it
-            extremes = (float(values.numpy().min()), float(values.numpy().max()))
-            described = describe(rows.change.name, values, extremes)
-            tiles.append(Tile(rows.number, stored, _hash(stored), all(map(math.isfinite, extremes)), described))
-        return tiles
+    def make(rows: _Rows, slot: tuple[torch.Tensor, torch.Tensor]) -> Block:
+        change, width = rows.change, matrix_shape(rows.change.shape)[1]
+        is_dense = storage == "dense" or change.factors is None
+        values, half = (memory[: (rows.last - rows.first) * width] for memory in slot)
+        stored, tiles = rows.factors, []  # a tile's product and hash do not depend on its block
+        for first in range(rows.first, rows.last, tile_rows(change.shape)):
+            last = min(first + tile_rows(change.shape), rows.last)
+            tiles.append(slice((first - rows.first) * width, (last - rows.first) * width))
+            change.rows(first, last, values[tiles[-1]].view(last - first, width))
+        if is_dense:
+            if factor != 1:
+                values.mul_(factor)
+            stored = (values,)
+            if dtype == "float16":
+                stored = (half.copy_(values),)
+                values.copy_(half)
+            hashes = [_hash([stored[0][tile]]) for tile in tiles]
+        else:
+            hashes = [_hash(stored)] if stored else []
+        extremes = (float(values.numpy().min()), float(values.numpy().max()))
+        described = describe(change.name, values, extremes)
+        return Block(rows.number, stored, hashes, all(map(math.isfinite, extremes)), described)
 
     workers = available_cores()
     largest = max(tile_rows(delta.shape) * matrix_shape(delta.shape)[1] for delta in deltas) * TILES_AT_ONCE
