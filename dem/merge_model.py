@@ -14,6 +14,7 @@ kept in results/evaluated/, and measured again only when model, text, prompts or
 
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from dem.evaluation.comparison import Questions
     from dem.evaluation.harness import Harness
     from dem.evaluation.metrics import Mixture
+    from dem.interference import Interference
     from dem.search.terms import Terms
 
 
@@ -65,8 +67,8 @@ def main(argv: list[str] | None = None) -> None:
     found = None
     if auto:
         request, found = search(request, domains, base)
-    seconds = merge(request, domains, base, found)
-    describe_merge(request, domains, seconds)
+    seconds, compared = merge(request, domains, base, found)
+    describe_merge(request, domains, seconds, compared)
     if evaluation_inputs:
         evaluate(request, base, *evaluation_inputs)
 
@@ -104,13 +106,15 @@ def search(request: Request, domains: list[str], base: Path) -> tuple[Request, d
     return replace(request, config=replace(request.config, merge=settings)), found
 
 
-def merge(request: Request, domains: list[str], base: Path, found: dict[str, Any] | None = None) -> float:
+def merge(
+    request: Request, domains: list[str], base: Path, found: dict[str, Any] | None = None
+) -> "tuple[float, Interference | None]":
     """Write merged_model/ from the base in the folder `base` and the differences of `domains`; or only say the plan.
 
     `found` is the record of the search for the weights, if there was one.
 
     Returns:
-        Seconds that it took.
+        Seconds that it took, and how alike the differences are, if there are several.
     """
     from dem.atomic import new_folder
     from dem.checkpoints import Checkpoint
@@ -134,20 +138,22 @@ def merge(request: Request, domains: list[str], base: Path, found: dict[str, Any
     if plan.memory > plan.free_memory:
         log.info("plan: WARNING: that is more memory than is available; weighted_sum needs the least")
     if request.dry_run:
-        return time.monotonic() - began
+        return time.monotonic() - began, None
     for difference in differences.values():
         difference.prefetch_factors()  # while transformers is imported
+    from dem.evaluation.describe import compare_differences
     from dem.verify import compare_with_exact, write_model  # with transformers' models: not for a dry run
 
     provenance = make_provenance(config.merge, config.base_model, differences)
     if found:
         provenance["search"] = found
-    with new_folder(layout.merged_model) as folder:
+    with new_folder(layout.merged_model) as folder, ThreadPoolExecutor(1) as beside:
         write_other_files(folder, checkpoint)
         with progress_bar(checkpoint.size(), "merge", "B") as bar:
             fingerprint, exact = write_model(folder, checkpoint, merging, bar.update)
         require_base(differences, fingerprint)
         log.info(f"merge: written in {time.monotonic() - began:.1f} s; reading it again to compare its logits")
+        comparing = beside.submit(compare_differences, layout, domains)  # while the disk is waited for
         gap = compare_with_exact(folder, exact, merging)
         write_record(folder, provenance | {"check": gap.as_dict()})
     log.info(
@@ -155,11 +161,11 @@ def merge(request: Request, domains: list[str], base: Path, found: dict[str, Any
     )
     seconds = time.monotonic() - began
     log.info(f"merge: done in {seconds:.1f} s -> {layout.merged_model}")
-    return seconds
+    return seconds, comparing.result()
 
 
-def describe_merge(request: Request, domains: list[str], seconds: float) -> None:
-    """Compare the differences that were merged, draw what is known of them, and write the report of it so far."""
+def describe_merge(request: Request, domains: list[str], seconds: float, compared: "Interference | None") -> None:
+    """Write how alike the merged differences are, draw what is known of them, and write the report of it so far."""
     from dem.common import log
     from dem.evaluation.describe import describe_differences
     from dem.evaluation.durations import Durations, write_durations
@@ -168,9 +174,9 @@ def describe_merge(request: Request, domains: list[str], seconds: float) -> None
     layout = request.layout
     began = time.monotonic()
     write_durations(layout, Durations(merge=seconds))
-    describe_differences(layout, domains)
+    describe_differences(layout, domains, compared)
     publish_report(layout)
-    log.info(f"merge: differences compared and drawn in {time.monotonic() - began:.1f} s; see {layout.report}")
+    log.info(f"merge: differences drawn in {time.monotonic() - began:.1f} s; see {layout.report}")
 
 
 def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tuple:

@@ -86,7 +86,7 @@ def test_without_ratings_the_page_says_so(place):
 @pytest.mark.parametrize("divided", [True, False])
 def test_weights_are_said_to_be_divided_only_where_they_are(place, divided):
     place.merge(normalize=divided)
-    describe_differences(place.layout, ["web"])
+    describe_differences(place.layout, ["web"], None)
     assert ("divided by their sum" in page_of(place)) is divided
 
 
@@ -153,13 +153,13 @@ def test_the_pictures_of_a_merge_are_drawn_and_those_without_content_go(place):
         table.parent.mkdir(exist_ok=True)
         table.write_text("step,loss,eval_loss\n0,,3.5\n1,3.4,\n5,3.3,3.2\n", encoding="utf-8")
     place.layout.interference_picture.write_text("old")
-    describe_differences(place.layout, ["web"])
+    describe_differences(place.layout, ["web"], None)
     assert not place.layout.interference_picture.exists()  # of one domain there is nothing to compare
     page = page_of(place)
     for picture in (place.layout.loss_picture, place.layout.norm_picture, place.layout.weight_picture):
         assert picture.read_bytes().startswith(b"\x89PNG") and f"]({picture.name})\n\n*" in page
     place.layout.train_summary("web", ".csv").write_text("step,loss\n1,x\n", encoding="utf-8")
-    describe_differences(place.layout, ["web"])
+    describe_differences(place.layout, ["web"], None)
     assert not place.layout.loss_picture.exists() and "Loss curves: " in page_of(place)
 
 

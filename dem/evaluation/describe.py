@@ -11,20 +11,26 @@ from dem.diffs import Difference
 from dem.evaluation import pictures
 from dem.evaluation.answers import provenance_hash
 from dem.evaluation.evidence import Missing, gather
-from dem.interference import measure
+from dem.interference import Interference, measure
 from dem.layout import Layout
 
 
-def describe_differences(layout: Layout, domains: list[str]) -> None:
-    """Compare every two of the merged differences, and draw these, their norms, the trainings and the weights.
+def compare_differences(layout: Layout, domains: list[str]) -> Interference | None:
+    """How alike every two of these domains' differences are; None of a single one."""
+    if len(domains) < 2:
+        return None
+    return measure({domain: Difference(*layout.existing_difference(domain)) for domain in domains})
+
+
+def describe_differences(layout: Layout, domains: list[str], compared: Interference | None) -> None:
+    """Write how alike the merged differences are, and draw it, their norms, the trainings and the weights.
 
     A picture that cannot be drawn goes, and the log says why.
     """
     layout.interference.unlink(missing_ok=True)
     figures = None
-    if len(domains) > 1:
-        differences = {domain: Difference(*layout.existing_difference(domain)) for domain in domains}
-        figures = {"merged": provenance_hash(layout.merge_record), **measure(differences).as_dict()}
+    if compared:
+        figures = {"merged": provenance_hash(layout.merge_record), **compared.as_dict()}
         write_text(layout.interference, json.dumps(figures, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     evidence = gather(layout)
     summaries = {d: s for d, s in evidence.differences.items() if not isinstance(s, Missing)}
