@@ -142,7 +142,7 @@ def _adapted(
             config = PeftConfig.from_pretrained(str(adapter))
             _refuse_what_is_no_difference(config, adapter)
             config.inference_mode = True
-            model = PeftModel(names.model, config)
+            model = PeftModel(names.model, config, low_cpu_mem_usage=True)  # no weights of its own
             wrapped = _keys_of_wrappers(model)
             beside = {k: v for k, v in weights.items() if _base_name(k) in structure and k not in wrapped}
             own = {key: value for key, value in weights.items() if key not in beside}
