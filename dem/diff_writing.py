@@ -17,7 +17,7 @@ from dem.atomic import write_text
 from dem.checkpoints import as_bytes, matrix_shape, tile_rows
 from dem.diffs import Index, Parameter, joined
 from dem.errors import RequestError
-from dem.streams import NewFile, available_cores, in_order, one_thread_each
+from dem.streams import NewFile, Writer, available_cores, in_order, one_thread_each
 
 TILES_AT_ONCE = 4
 """Tiles that are described together: an operation on one is so short that handing over Python's global lock between
@@ -111,7 +111,7 @@ def write_vector(
     """
     parameters = _placed(deltas, storage)
     hashes: list[list[bytes]] = [[] for _ in deltas]
-    with NewFile(path) as file, one_thread_each():
+    with Writer() as writer, NewFile(path, writer) as file, one_thread_each():
         file.write(_header(dtype, sum(p.stored for p in parameters)))
         for block in _blocks(deltas, storage, dtype, factor, describe):
             name = deltas[block.number].name

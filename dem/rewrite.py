@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from dem.checkpoints import Checkpoint, Hashes, Part, PickledShard, Shard, Tensor, as_bytes
-from dem.streams import BLOCK, NewFile, available_cores, buffers, in_order, one_thread_each
+from dem.streams import BLOCK, NewFile, Writer, available_cores, buffers, in_order, one_thread_each
 
 CHANGED_AHEAD = 4
 """Parts that may wait, changed, until they are written."""
@@ -63,16 +63,16 @@ def rewrite(
     names = [name for name in dict.fromkeys([*order, *checkpoint]) if checkpoint.tensor(name).bytes]
     unwritten = Counter(checkpoint.shard(name).path for name in names)
     files: dict[Path, NewFile] = {}
-    with ExitStack() as stack, one_thread_each():
+    with Writer() as writer, ExitStack() as stack, one_thread_each():
         for shard in checkpoint.shards:
             if not unwritten[shard.path]:
-                _begin(stack, folder, shard).close()
+                _begin(stack, folder, shard, writer).close()
         for passing in _computed(checkpoint, names, changing, as_read):
             hashes.add(passing.part)
             tensor = passing.part.tensor
             shard = checkpoint.shard(tensor.name)
             if shard.path not in files:
-                files[shard.path] = _begin(stack, folder, shard)
+                files[shard.path] = _begin(stack, folder, shard, writer)
             file = files[shard.path]
             file.seek(8 + len(shard.header) + tensor.start + passing.part.start)
             file.write(passing.written)
@@ -89,9 +89,9 @@ def rewrite(
     return hashes.of(checkpoint)
 
 
-def _begin(stack: ExitStack, folder: Path, shard: Shard | PickledShard) -> NewFile:
+def _begin(stack: ExitStack, folder: Path, shard: Shard | PickledShard, writer: Writer) -> NewFile:
     """The new file of a shard, with its header; `stack` lets go of it when the work breaks off."""
-    file = NewFile(folder / shard.file_name)
+    file = NewFile(folder / shard.file_name, writer)
     stack.callback(file.abandon)
     file.write(len(shard.header).to_bytes(8, "little"))
     file.write(shard.header)

@@ -169,25 +169,67 @@ def buffers(count: int, size: int) -> list[memoryview]:
     return [memoryview(mmap.mmap(-1, size, flags=private)) for _ in range(count)]
 
 
+class Writer:
+    """A thread that writes new files, and the memory for it: one buffer is filled while the other is written.
+
+    Files may share it, since one at a time fills a buffer; so the memory does not grow with their number.
+    """
+
+    def __init__(self) -> None:
+        self._buffers = cycle(buffers(2, PIECE))
+        self._thread = ThreadPoolExecutor(1, "writer")
+        self._writing: Future | None = None
+        self._user: NewFile | None = None
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def lend(self, file: "NewFile") -> memoryview:
+        """A buffer for `file`; another file that is filling one hands it in first."""
+        if self._user:
+            self._user.flush()
+        self._user = file
+        return next(self._buffers)
+
+    def give_back(self) -> None:
+        """Lend the other buffer next time: the one lent last is with the thread, or holds nothing any more."""
+        self._user = None
+
+    def submit(self, work: Callable[..., object], *arguments: object) -> None:
+        """Have the thread do this; it must be free: see `wait`."""
+        self._writing = self._thread.submit(work, *arguments)
+
+    def wait(self) -> None:
+        """Wait until the thread is free.
+
+        Raises:
+            OSError: what it had to write could not be written.
+        """
+        if self._writing:
+            self._writing.result()
+
+
 class NewFile:
     """A new file, written in runs of bytes that may come in any order; on the disk, not only in memory, when closed."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, writer: Writer):
         """Create `path`, or empty it."""
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._writer = writer
         self._set_direct(True)
         self._size = 0
         self._edges: dict[int, bytearray] = {}  # blocks that two runs share, by their place in the file
-        self._buffers = cycle(buffers(2, PIECE))
-        self._writer = ThreadPoolExecutor(1, "writer")
-        self._writing: Future | None = None
-        self._begin_run(0)
+        self._position = 0
+        self._buffer: memoryview | None = None  # while a run is being filled
 
     def seek(self, position: int) -> None:
         """Let the next bytes stand at `position`."""
-        if position != self._place + self._filled:
-            self._flush()
-            self._begin_run(position)
+        if position != self._position:
+            self.flush()
+            self._position = position
 
     def write(self, data: bytes | memoryview) -> None:
         """Write `data`, which is copied before this returns, behind what was written last.
@@ -197,14 +239,32 @@ class NewFile:
         """
         data = memoryview(data).cast("B")
         while len(data):
-            part = data[: PIECE - self._filled]
-            self._buffer[self._filled : self._filled + len(part)] = part
-            self._filled += len(part)
+            if self._buffer is None:
+                self._begin_run()
+            filled = self._position - self._place
+            part = data[: PIECE - filled]
+            self._buffer[filled : filled + len(part)] = part
+            self._position += len(part)
             data = data[len(part) :]
-            if self._filled == PIECE:
-                end = self._place + PIECE
-                self._flush()
-                self._begin_run(end)
+            if filled + len(part) == PIECE:
+                self.flush()
+
+    def flush(self) -> None:
+        """Hand the buffer's whole blocks to the writer as soon as it is free, and keep the rest for `close`."""
+        if self._buffer is None:
+            return
+        self._writer.wait()
+        filled = self._position - self._place
+        whole, end = -(-self._first // BLOCK) * BLOCK, filled // BLOCK * BLOCK
+        if whole <= end:
+            self._keep_edge(self._first, whole)
+            self._keep_edge(end, filled)
+            self._writer.submit(self._write_all, self._place + whole, self._buffer[whole:end])
+        else:
+            self._keep_edge(self._first, filled)
+        self._size = max(self._size, self._position)
+        self._buffer = None
+        self._writer.give_back()
 
     def close(self) -> None:
         """Write what is left and wait until all of it is on the disk.
@@ -213,9 +273,10 @@ class NewFile:
             OSError: it cannot be written.
         """
         try:
-            self._flush()
-            self._await_writer()
-            block = self._buffer[:BLOCK]
+            self.flush()
+            self._writer.wait()
+            block = self._writer.lend(self)[:BLOCK]
+            self._writer.give_back()
             for place, edge in sorted(self._edges.items()):
                 block[:] = edge
                 self._write_all(place, block)
@@ -226,8 +287,12 @@ class NewFile:
 
     def abandon(self) -> None:
         """Close without a care for what is not written yet."""
-        self._writer.shutdown()
         if self._file >= 0:
+            with suppress(OSError):
+                self._writer.wait()
+            if self._buffer is not None:
+                self._buffer = None
+                self._writer.give_back()
             os.close(self._file)
             self._file = -1
 
@@ -240,33 +305,17 @@ class NewFile:
         else:
             self.close()
 
-    def _begin_run(self, position: int) -> None:
-        """Take the other buffer, whose beginning stands at a block's: `_place`. The run's own bytes follow `_first`."""
-        self._buffer = next(self._buffers)
-        self._first = self._filled = position % BLOCK
-        self._place = position - self._first
-
-    def _flush(self) -> None:
-        """Hand the buffer's whole blocks to the writer as soon as it is free, and keep the rest for `close`."""
-        self._await_writer()
-        whole, end = -(-self._first // BLOCK) * BLOCK, self._filled // BLOCK * BLOCK
-        if whole <= end:
-            self._keep_edge(self._first, whole)
-            self._keep_edge(end, self._filled)
-            self._writing = self._writer.submit(self._write_all, self._place + whole, self._buffer[whole:end])
-        else:
-            self._keep_edge(self._first, self._filled)
-        self._size = max(self._size, self._place + self._filled)
+    def _begin_run(self) -> None:
+        """Borrow a buffer, whose beginning stands at a block's: `_place`. The run's own bytes follow `_first`."""
+        self._buffer = self._writer.lend(self)
+        self._first = self._position % BLOCK
+        self._place = self._position - self._first
 
     def _keep_edge(self, first: int, last: int) -> None:
         if first < last:
             start = first // BLOCK * BLOCK
             edge = self._edges.setdefault(self._place + start, bytearray(BLOCK))
             edge[first - start : last - start] = self._buffer[first:last]
-
-    def _await_writer(self) -> None:
-        if self._writing:
-            self._writing.result()
 
     def _write_all(self, place: int, data: memoryview) -> None:
         while len(data):

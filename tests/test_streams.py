@@ -6,7 +6,7 @@ import time
 import pytest
 
 from dem import streams
-from dem.streams import BLOCK, NewFile, Source, buffers, in_order
+from dem.streams import BLOCK, NewFile, Source, Writer, buffers, in_order
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def test_a_new_file_holds_what_was_written(tmp_path, monkeypatch, size, direct):
 
         monkeypatch.setattr(os, "pwrite", picky)
     data, chance = random.Random(size).randbytes(size), random.Random(1)
-    with NewFile(tmp_path / "file") as file:
+    with Writer() as writer, NewFile(tmp_path / "file", writer) as file:
         done = 0
         while done < size:
             step = chance.choice([1, 100, 30_000])
@@ -48,7 +48,7 @@ def test_runs_in_any_order_make_the_same_file(tmp_path, seed):
     cuts = sorted({0, len(data), *(chance.randrange(len(data)) for _ in range(12)), BLOCK, 3 * BLOCK, 3 * BLOCK + 7})
     runs = list(zip(cuts, cuts[1:], strict=False))
     chance.shuffle(runs)
-    with NewFile(tmp_path / "file") as file:
+    with Writer() as writer, NewFile(tmp_path / "file", writer) as file:
         for start, end in runs:
             file.seek(start)
             middle = chance.randint(start, end)
@@ -57,12 +57,30 @@ def test_runs_in_any_order_make_the_same_file(tmp_path, seed):
     assert (tmp_path / "file").read_bytes() == data
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_files_written_in_turns_by_one_writer_are_each_whole(tmp_path, seed):
+    chance = random.Random(seed)
+    contents = {name: chance.randbytes(chance.randrange(60_000)) for name in "abc"}
+    done = dict.fromkeys(contents, 0)
+    with Writer() as writer:
+        files = {name: NewFile(tmp_path / name, writer) for name in contents}
+        while unfinished := [name for name in contents if done[name] < len(contents[name])]:
+            name = chance.choice(unfinished)
+            step = chance.choice([1, 100, BLOCK, 30_000])
+            files[name].seek(done[name])
+            files[name].write(contents[name][done[name] : done[name] + step])
+            done[name] += min(step, len(contents[name]) - done[name])
+        for file in files.values():
+            file.close()
+    assert {name: (tmp_path / name).read_bytes() for name in contents} == contents
+
+
 def test_a_failed_write_is_told(tmp_path, monkeypatch):
     def full(file, data, place):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(OSError, match="No space"), NewFile(tmp_path / "file") as file:
+    with pytest.raises(OSError, match="No space"), Writer() as writer, NewFile(tmp_path / "file", writer) as file:
         for _ in range(10):
             file.write(bytes(4 * BLOCK))
 
