@@ -10,9 +10,9 @@ import torch
 from scipy import stats
 
 from dem.checkpoints import matrix_shape, tile_rows
+from dem.compiled import power_sums
 from dem.diff_writing import Delta
 from dem.diffs import Difference
-from dem.streams import Scratch
 
 SAMPLE = 5000
 """Elements in the test of normality. With all of them, any departure from normal would be significant."""
@@ -22,6 +22,8 @@ HISTOGRAM_ALL = 1 << 24
 """Elements up to which the histogram counts all; of more it counts every HISTOGRAM_STRIDE-th."""
 HISTOGRAM_STRIDE = 251
 """A prime, so that it meets all columns of a matrix alike."""
+LEAST_UNIT = 1e-30
+"""Of which a distance from the mean is a multiple, where the standard deviation is less: its inverse is a float32."""
 
 
 @dataclass
@@ -37,9 +39,11 @@ class Moments:
     high: float = -np.inf
 
     @classmethod
-    def about(cls, centre: float, count: int, sums: tuple[float, ...], low: float, high: float) -> "Moments":
-        """From the sums of the powers 1 to 4 of the distances from `centre`, which is near the mean."""
-        s1, s2, s3, s4 = sums
+    def about(
+        cls, centre: float, unit: float, count: int, sums: tuple[float, ...], low: float, high: float
+    ) -> "Moments":
+        """From the sums of the powers 1 to 4 of (value - centre) / unit; `centre` is near the mean."""
+        s1, s2, s3, s4 = (total * unit**power for power, total in enumerate(sums, start=1))
         d = s1 / count
         m2 = s2 - count * d**2
         m3 = s3 - 3 * d * s2 + 2 * count * d**3
@@ -138,12 +142,12 @@ class Figures:
 class Statistics:
     """The statistics of a difference, gathered from blocks of its elements.
 
-    The sums over a block are taken in float32, those over blocks in float64.
+    The sums over a few thousand elements, in units of the standard deviation, are taken in float32, those of these sums
+    in float64.
     """
 
     def __init__(self, spreads: dict[str, Moments], factor: float):
         """Of the changes with these spreads, each multiplied by `factor`."""
-        # Python's own floats: against one of NumPy's, a whole block would be turned to float64 to be compared.
         self._near = {name: (float(s.mean * factor), float(s.std * factor)) for name, s in spreads.items()}
         whole = sum(spreads.values(), Moments())
         self._near_whole = (float(whole.mean * factor), float(whole.std * factor))
@@ -154,7 +158,6 @@ class Statistics:
         self._beyond = dict.fromkeys(spreads, 0)
         self._beyond_whole = 0
         self._counts = np.zeros(HISTOGRAM_BINS)
-        self._room, self._flags = Scratch(), Scratch()
 
     def describe(self, name: str, values: torch.Tensor, extremes: tuple[float, float]) -> Figures:
         """The figures of a block (flat, float32) of the parameter `name`.
@@ -162,21 +165,14 @@ class Statistics:
         `extremes` are the block's smallest and largest element.
         """
         mean, std = self._near[name]
-        room = self._room(2, values.numel())
-        d = torch.sub(values, mean, out=room[0])
-        d2 = torch.mul(d, d, out=room[1])
-        sums = tuple(float(s) for s in (d.sum(), d2.sum(), torch.dot(d2, d), torch.dot(d2, d2)))
-        elements, flags = values.numpy(), self._flags(values.numel(), dtype=torch.bool).numpy()
-
-        def count(comparison: np.ufunc, numbers: np.ndarray, limit: float) -> int:
-            return np.count_nonzero(comparison(numbers, limit, out=flags))
-
         whole_mean, whole_std = self._near_whole
+        centre, unit = np.float32(mean), max(std, LEAST_UNIT)
+        bounds = (3 * std / unit, whole_mean - 3 * whole_std, whole_mean + 3 * whole_std)
+        sums, beyond, beyond_whole = power_sums(values.numpy(), centre, *map(np.float32, (1 / unit, *bounds)))
         return Figures(
-            Moments.about(mean, values.numel(), sums, *extremes),
-            count(np.greater, d2.numpy(), (3 * std) ** 2),
-            count(np.greater, elements, whole_mean + 3 * whole_std)
-            + count(np.less, elements, whole_mean - 3 * whole_std),
+            Moments.about(float(centre), unit, values.numel(), sums, *extremes),
+            beyond,
+            beyond_whole,
             torch.histc(values[:: self._stride], HISTOGRAM_BINS, *self._span).numpy(),
         )
 
