@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,7 +14,6 @@ import torch
 import dem
 from dem import native
 from dem.checkpoints import (
-    DTYPES,
     Checkpoint,
     Tensor,
     copy_other_files,
@@ -22,6 +22,7 @@ from dem.checkpoints import (
     tile_rows,
 )
 from dem.common import read_json
+from dem.compiled import add_to_half
 from dem.config import METHOD_FIELDS, DataConfig, MergeConfig
 from dem.diffs import Difference, Rows, adapter_fingerprint, is_finite
 from dem.errors import RequestError, WorkError
@@ -106,6 +107,10 @@ def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> No
         raise RequestError(f"{adapter} was trained on other text than {files[0]} holds now: train again")
 
 
+PRODUCT_TILES = 4
+"""Tiles of a product that are computed together: an operation on one is so short that threads which hand over Python's
+global lock after each wait for it as long."""
+
 KEPT_FACTORS = 16
 """Parameters whose factors wait in memory until the model reads what passes by: those of a layer, about."""
 
@@ -125,7 +130,7 @@ class Merge:
         """
         self._differences = differences
         self._settings = settings
-        self._tile, self._wide = Scratch(), Scratch()
+        self._tile, self._reading = Scratch(), Lock()
         self.changed = sorted({p.name for d in differences.values() for p in d.index.parameters})
         check_weights(settings, self.changed)
         self.factors = lru_cache(KEPT_FACTORS)(self._factors)
@@ -134,21 +139,24 @@ class Merge:
         """What `rewrite` asks for: the function from rows of `tensor` to the merged ones; None to copy it.
 
         Raises:
-            RequestError: (also when called) a difference is damaged.
+            RequestError: (when called) a difference is damaged.
             WorkError: (when called) a merged element is not finite in the base's dtype.
         """
-        added = self._added(tensor)
-        if added is None:
+        if not any(tensor.name in self._differences[domain] for domain in self._domains(tensor.name)):
             return None
-        step, width = tile_rows(tensor.shape), matrix_shape(tensor.shape)[1]
-        dtype = torch.promote_types(DTYPES[tensor.dtype], torch.float32)
+        step = tile_rows(tensor.shape) * (PRODUCT_TILES if self.is_product(tensor.name) else 1)
+        found: list[AddedRows] = []
 
         def change(first: int, base: torch.Tensor, out: torch.Tensor, unrounded: torch.Tensor | None) -> None:
+            if not found:  # then by the first thread that is here, and of one tensor at a time, which may be large
+                with self._reading:
+                    if not found:
+                        found.append(self._added(tensor))
+            (rows,) = found
             for done in range(0, len(base), step):
                 part = base[done : done + step]
-                wide = self._wide(len(part), width, dtype=dtype)
-                tile = added(first + done, len(part))
-                if not add_rounded_once(part, tile, out[done : done + step], wide):
+                tile = rows(first + done, len(part))
+                if not add_rounded_once(part, tile, out[done : done + step]):
                     self._refuse(tensor)
                 if unrounded is not None:
                     torch.add(part, tile, out=unrounded[done : done + step])
@@ -174,15 +182,13 @@ class Merge:
         weights = parameter_weights(self._settings, name)
         return [domain for domain in self._differences if weights.get(domain, 0) != 0]
 
-    def _added(self, tensor: Tensor) -> AddedRows | None:
-        """The function to the rows of what is added to `tensor`, unrounded; None if nothing is.
+    def _added(self, tensor: Tensor) -> AddedRows:
+        """The function to the rows of what is added to `tensor`, unrounded.
 
         A method that is not elementwise needs the differences whole; for one that is, tiles of them pass through a
         buffer.
         """
         domains = self._domains(tensor.name)
-        if not any(tensor.name in self._differences[domain] for domain in domains):
-            return None
         if self.is_product(tensor.name):
             return self._product(*self.factors(tensor.name))
         combine = combiner(self._settings, tensor.name, domains)
@@ -218,45 +224,26 @@ def _read(readers: list[Rows | None], first: int, stack: torch.Tensor) -> torch.
     return stack
 
 
-TIE_BITS = {torch.float16: 0xFFF, torch.bfloat16: 0x7FFF}
-"""Bits of a float32 that are all 0 where it lies halfway between two neighbours of the shorter type (or on one)."""
+HALVES = {torch.float16: (10, 15), torch.bfloat16: (7, 127)}
+"""Of the 16-bit types: the fraction's bits, and what is added to the exponent."""
 
 
-def add_rounded_once(base: torch.Tensor, change: torch.Tensor, out: torch.Tensor, wide: torch.Tensor) -> bool:
+def add_rounded_once(base: torch.Tensor, change: torch.Tensor, out: torch.Tensor) -> bool:
     """Set `out` to `base` + `change`, rounded once to their dtype; return whether all of it is finite.
 
-    A sum in float32 is itself rounded. Where that puts it halfway between two numbers of a half-precision type, the
-    second rounding would be a guess (1 element in 16,000 of float16 goes wrong): there the sum is taken in float64.
+    A sum in float32 is itself rounded. Where that puts it halfway between two numbers of a 16-bit type, the second
+    rounding would be a guess (1 element in 16,000 of float16 goes wrong): so for these it is taken in float64.
 
     Args:
         base: any floating type, contiguous.
         change: float32, of the same shape, contiguous.
         out: of the type of `base`.
-        wide: overwritten; float32, or float64 for a base of that type.
     """
-    wide.copy_(base).add_(change)
-    out.copy_(wide)
-    elements = wide.numpy()
-    largest = np.linalg.norm(elements)  # no element is larger; one pass, where minimum and maximum are two
-    finite = largest <= torch.finfo(out.dtype).max or bool(torch.isfinite(out).all())
-    if base.dtype in TIE_BITS:
-        bits = wide.view(torch.int32).numpy().reshape(-1)
-        places = np.flatnonzero(np.bitwise_and(bits, TIE_BITS[base.dtype], out=bits) == 0)
-        exact = base.view(-1)[torch.from_numpy(places)].double().numpy() + change.view(-1).numpy()[places]
-        near_ties = torch.from_numpy(_off_ties(exact)).to(base.dtype)
-        out.view(-1).view(torch.int16).numpy()[places] = near_ties.view(torch.int16).numpy()
-    return finite
-
-
-def _off_ties(exact: np.ndarray) -> np.ndarray:
-    """Float64 as float32, which lies halfway between half-precision numbers only if the float64 does.
-
-    What is inexact moves on to the neighbour on its other side, so that no later rounding can take it for a tie.
-    """
-    near = exact.astype(np.float32)
-    error = exact - near
-    beyond = np.nextafter(near, np.copysign(np.float32(np.inf), error.astype(np.float32)))
-    return np.where(error == 0, near, beyond)
+    if base.dtype in HALVES:
+        before, after = (half.view(-1).view(torch.int16).numpy() for half in (base, out))
+        return add_to_half(before, change.view(-1).numpy(), after, *HALVES[base.dtype])
+    torch.add(base, change, out=out)
+    return is_finite(out)
 
 
 def write_other_files(folder: Path, checkpoint: Checkpoint) -> None:
