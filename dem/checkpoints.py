@@ -36,7 +36,7 @@ DTYPES = {
 TILE = 1 << 18
 """Elements that are worked on at once: few enough for a core's cache, enough that Python's own time does not count."""
 
-READ_AHEAD = 8
+READ_AHEAD = 6
 """Parts of tensors that are read while others are worked on: half a layer of a model of 3B parameters, about, so that
 the disk goes on while the layer before is computed with."""
 
@@ -274,15 +274,18 @@ class Checkpoint:
         shard, tensor = self._places[name]
         return shard.read_rows(tensor, first, last)
 
-    def read_ahead(self, names: Iterable[str]) -> Iterator[Part]:
-        """The parts of these tensors, one after the other, read ahead by a thread."""
+    def read_ahead(self, names: Iterable[str], kept: int = 1) -> Iterator[Part]:
+        """The parts of these tensors, one after the other, read ahead by a thread.
+
+        A part is good until the `kept`-th after it is asked for.
+        """
 
         def read(place: tuple, buffer: memoryview) -> Part:
             shard, tensor, start, end = place
             return Part(tensor, start, shard.read_part(tensor, start, end, buffer))
 
         places = ((*self._places[name], *cut) for name in names for cut in self._places[name][1].cuts())
-        return in_order(read, places, buffers(READ_AHEAD + 1, self.largest_part() + 2 * BLOCK), workers=1)
+        return in_order(read, places, buffers(READ_AHEAD + kept, self.largest_part() + 2 * BLOCK), 1, kept)
 
     def largest_part(self) -> int:
         """Bytes of the largest part that a tensor is read in; a buffer for it has to be larger by 2 * BLOCK."""

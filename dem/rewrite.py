@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from dem.checkpoints import Checkpoint, Hashes, Part, PickledShard, Shard, Tensor, as_bytes
-from dem.streams import BLOCK, NewFile, Writer, available_cores, buffers, in_order, one_thread_each
+from dem.streams import NewFile, Writer, available_cores, buffers, in_order, one_thread_each
 
 CHANGED_AHEAD = 4
 """Parts that may wait, changed, until they are written."""
@@ -98,20 +98,11 @@ def _begin(stack: ExitStack, folder: Path, shard: Shard | PickledShard, writer: 
     return file
 
 
-@dataclass(frozen=True)
-class _Work:
-    tensor: Tensor
-    start: int
-    end: int
-    change: Change | None
-
-
 class _Slot:
-    """Memory for one part: as it is read, and as it is changed."""
+    """Memory for one part as it is changed."""
 
     def __init__(self, size: int):
-        self.read, changed = buffers(2, size)
-        self.changed = torch.frombuffer(changed, dtype=torch.uint8)
+        self.changed = torch.frombuffer(buffers(1, size)[0], dtype=torch.uint8)
         self._unrounded = torch.empty(0)
 
     def unrounded(self, shape: torch.Size) -> torch.Tensor:
@@ -127,26 +118,24 @@ def _computed(
     changing: Callable[[Tensor], Change | None],
     as_read: Container[str],
 ) -> Iterator[Passing]:
-    """The parts of all tensors in the order of `names`, read and changed ahead by a few threads."""
+    """The parts of all tensors in the order of `names`, read ahead by a thread and changed by a few others."""
+    workers = available_cores()
+    slots = [_Slot(checkpoint.largest_part()) for _ in range(workers + CHANGED_AHEAD)]
 
-    def works() -> Iterator[_Work]:
-        for tensor in map(checkpoint.tensor, names):
-            change = changing(tensor)
-            for start, end in tensor.cuts():
-                yield _Work(tensor, start, end, change)
+    def read() -> Iterator[tuple[Part, Change | None]]:
+        for part in checkpoint.read_ahead(names, kept=len(slots)):
+            if part.start == 0:
+                change = changing(part.tensor)
+            yield part, change
 
-    def do(work: _Work, slot: _Slot) -> Passing:
-        tensor = work.tensor
-        data = checkpoint.shard(tensor.name).read_part(tensor, work.start, work.end, slot.read)
-        part = Part(tensor, work.start, data)
-        if not work.change:
-            return Passing(part, data, None)
+    def do(work: tuple[Part, Change | None], slot: _Slot) -> Passing:
+        part, change = work
+        if not change:
+            return Passing(part, part.data, None)
         rows = part.rows()
-        changed = slot.changed[: len(data)].view(rows.dtype).view(rows.shape)
-        unrounded = None if tensor.name in as_read else slot.unrounded(rows.shape)
-        work.change(part.first, rows, changed, unrounded)
+        changed = slot.changed[: len(part.data)].view(rows.dtype).view(rows.shape)
+        unrounded = None if part.tensor.name in as_read else slot.unrounded(rows.shape)
+        change(part.first, rows, changed, unrounded)
         return Passing(part, as_bytes(changed), unrounded)
 
-    workers = available_cores() + 1  # one of them is waiting for the disk
-    slots = [_Slot(checkpoint.largest_part() + 2 * BLOCK) for _ in range(workers + CHANGED_AHEAD)]
-    return in_order(do, works(), slots, workers)
+    return in_order(do, read(), slots, workers)

@@ -20,9 +20,10 @@ from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 
-PIECE = 8 << 20
+PIECE = 4 << 20
 """Bytes that are read or written at once."""
 BLOCK = 4096
 """Bytes of which address, place and length must be multiples in a direct write; no common file system asks for more."""
@@ -112,12 +113,12 @@ def read_exactly(file: int, buffer: memoryview, start: int) -> None:
 
 
 def in_order(
-    work: Callable[[Item, Slot], Result], items: Iterable[Item], slots: list[Slot], workers: int
+    work: Callable[[Item, Slot], Result], items: Iterable[Item], slots: list[Slot], workers: int, kept: int = 1
 ) -> Iterator[Result]:
     """`work(item, slot)` of each item, in the order of the items, done ahead by threads.
 
-    Each item gets one of `slots` (buffers) in turn; it is the item's own until the result after this one is asked for.
-    As many items are under way as there are slots, less the one whose result is being used.
+    Each item gets one of `slots` (buffers) in turn; it is the item's own until the `kept`-th result after this one is
+    asked for. As many items are under way as there are slots, less the `kept` ones whose results are being used.
     """
     free = cycle(slots)
     waiting: deque[Future] = deque()
@@ -125,7 +126,7 @@ def in_order(
         try:
             for item in items:
                 waiting.append(pool.submit(work, item, next(free)))
-                if len(waiting) == len(slots):
+                if len(waiting) > len(slots) - kept:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -164,9 +165,17 @@ def available_cores() -> int:
 
 
 def buffers(count: int, size: int) -> list[memoryview]:
-    """`count` buffers of `size` bytes, each at an address that is a multiple of BLOCK."""
-    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    return [memoryview(mmap.mmap(-1, size, flags=private)) for _ in range(count)]
+    """`count` buffers of `size` bytes, each at an address that is a multiple of BLOCK.
+
+    They are of huge pages where the system has them: a direct transfer then is of a few large pieces (1.3 times as
+    fast here), and the first use of a buffer a few faults.
+    """
+    made = [mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for _ in range(count)]
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        for memory in made:
+            with suppress(OSError):  # the system was built without them
+                memory.madvise(mmap.MADV_HUGEPAGE)
+    return list(map(memoryview, made))
 
 
 class Writer:
@@ -243,7 +252,8 @@ class NewFile:
                 self._begin_run()
             filled = self._position - self._place
             part = data[: PIECE - filled]
-            self._buffer[filled : filled + len(part)] = part
+            # By NumPy, which lets go of Python's lock meanwhile.
+            np.copyto(np.frombuffer(self._buffer[filled : filled + len(part)], np.uint8), np.frombuffer(part, np.uint8))
             self._position += len(part)
             data = data[len(part) :]
             if filled + len(part) == PIECE:
