@@ -6,11 +6,11 @@ Those are whole in memory whose stored weights transformers puts together when i
 hybrids).
 """
 
-import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,23 @@ from accelerate import init_empty_weights
 from torch import nn
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
-from dem.checkpoints import DTYPES, Checkpoint, matrix_shape
+from dem.checkpoints import DTYPES, Checkpoint, matrix_shape, tile_rows
 from dem.common import model_config, stored_names
 from dem.errors import WorkError
 from dem.families import FAMILIES
 from dem.merging import Merge
 from dem.rewrite import Passing, rewrite
-from dem.streams import Scratch
+from dem.streams import Scratch, buffers, in_order, one_thread_each
 
 TOKENS = 8
 """Tokens that the models read, spread over the vocabulary."""
 ROUNDINGS = 16
 """Largest gap that rounding the weights explains, in units of their type's relative precision."""
 LEAST_LIMIT = 1e-3
+TILES_AT_ONCE = 4
+"""Tiles of a weight that become float32 together."""
+ALIGNED = 64
+"""Bytes of which a parameter's address is a multiple."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,15 @@ class Gap:
 
 
 def write_model(
-    folder: Path, checkpoint: Checkpoint, merge: Merge, progress: Callable[[int], object]
+    frame: "Frame", folder: Path, checkpoint: Checkpoint, merge: Merge, progress: Callable[[int], object]
 ) -> tuple[str, torch.Tensor]:
-    """Write the merged weights into `folder`, which holds their config.
+    """Write the merged weights into `folder`, of whose config `frame` is.
 
     Returns:
         The fingerprint of the base as it was read, and the exact logits (tokens, vocabulary): those of the base plus
         what the merge adds, without rounding.
     """
-    reader = Reader(folder, checkpoint)
+    reader = Reader(frame, checkpoint)
     if reader.fits:
         passing = Weights(rewrite(checkpoint, folder, merge.of, progress, reader.order, reader.products(merge)))
         logits = reader.logits(passing, merge)
@@ -70,18 +74,18 @@ def write_model(
     return fingerprint, _logits_of_whole(folder, checkpoint, merge)
 
 
-def compare_with_exact(folder: Path, exact: torch.Tensor, merge: Merge) -> Gap:
-    """Compare the logits of the model in `folder` with the exact ones, which `write_model` returned.
+def compare_with_exact(frame: "Frame", folder: Path, exact: torch.Tensor, merge: Merge) -> Gap:
+    """Compare the logits of the model in `folder`, of whose config `frame` is, with those of `write_model`.
 
     Raises:
         WorkError: the gap is larger than rounding explains.
     """
-    gc.collect()  # a model refers to itself in circles, and the one before holds a layer's weights
     written = Checkpoint(folder)
-    reader = Reader(folder, written)
+    reader = Reader(frame, written)
     if reader.fits:
         parts = written.read_ahead(dict.fromkeys(reader.order))
-        logits = reader.logits(Weights(Passing(part, part.data, None) for part in parts))
+        with one_thread_each():
+            logits = reader.logits(Weights(Passing(part, part.data, None) for part in parts))
     else:
         logits = _logits_of_whole(folder, written)
     exact, gaps = exact.double(), logits.double() - exact.double()
@@ -136,22 +140,67 @@ class _Place:
         return self.module._parameters[self.name]
 
 
+@dataclass(frozen=True)
+class _Gathered:
+    """A parameter that has passed by."""
+
+    place: _Place
+    value: torch.Tensor
+    is_called: bool
+    """See `Reader._is_called`."""
+
+
+class _Room:
+    """Memory for the parameters of one layer, used again for the next."""
+
+    def __init__(self, size: int):
+        """Of `size` bytes, each of which takes memory only once it is used."""
+        self._bytes, self._used = torch.frombuffer(buffers(1, size)[0], dtype=torch.uint8), 0
+
+    def clear(self) -> None:
+        """Begin again: what was taken is no longer needed."""
+        self._used = 0
+
+    def take(self, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+        """A tensor of any content."""
+        size = shape.numel() * dtype.itemsize
+        start, self._used = self._used, self._used + -(-size // ALIGNED) * ALIGNED
+        return self._bytes[start : start + size].view(dtype).view(shape)
+
+
+class Frame:
+    """A model that holds no weights, and the memory for those of the two layers that it holds at a time."""
+
+    def __init__(self, folder: Path):
+        """Of the configuration in `folder`."""
+        with init_empty_weights():
+            self.model = AutoModelForCausalLM.from_config(model_config(folder), dtype=torch.float32).eval()
+        lists = (module for module in self.model.base_model.modules() if isinstance(module, nn.ModuleList))
+        self.layers: Iterable[nn.Module] = next(lists, [])
+        largest = max((self._size(layer) for layer in self.layers), default=0)
+        self.rooms = [_Room(largest) for _ in range(2)] if largest else []
+
+    def _size(self, layer: nn.Module) -> int:
+        """Bytes of the layer's parameters in float32, each at a multiple of ALIGNED."""
+        return sum(-(-4 * parameter.numel() // ALIGNED) * ALIGNED for parameter in layer.parameters())
+
+
 class Reader:
     """A model that reads a few tokens while its weights pass by, in `order`."""
 
-    def __init__(self, folder: Path, checkpoint: Checkpoint):
-        """Of the configuration in `folder`, with the weights of `checkpoint`."""
-        with init_empty_weights():
-            self._model = AutoModelForCausalLM.from_config(model_config(folder), dtype=torch.float32).eval()
+    def __init__(self, frame: Frame, checkpoint: Checkpoint):
+        """Of the model in `frame`, with the weights of `checkpoint`."""
+        self._model, self._layers, self._rooms = frame.model, frame.layers, frame.rooms
         self._checkpoint = checkpoint
         self._names = stored_names(self._model, checkpoint)
         self._paths = {id(module): path for path, module in self._model.named_modules()}
         ends = (self._model.get_input_embeddings(), self._model.get_output_embeddings())
         self._embedding, self._head = (self._names.get(f"{self._paths[id(end)]}.weight") for end in ends)
-        self._layers = next((m for m in self._model.base_model.modules() if isinstance(m, nn.ModuleList)), [])
         apart = {id(module) for layer in [*self._layers, *ends] for module in layer.modules()}
         self._others = [module for module in self._model.modules() if id(module) not in apart]
         self._kept: dict[str, torch.Tensor] = {}  # tensors that several layers share
+        self._family = FAMILIES.get(self._model.config.model_type)
+        self._tile = Scratch()
 
     @property
     def fits(self) -> bool:
@@ -166,16 +215,8 @@ class Reader:
 
     def products(self, merge: Merge) -> set[str]:
         """The tensors to which `merge` adds products that can be applied beside them: they are called as modules."""
-        family = FAMILIES.get(self._model.config.model_type)
-        places = self._places(m for layer in self._layers for m in layer.modules() if isinstance(m, nn.Linear))
-        return {
-            place.stored
-            for place in places
-            if family
-            and place.name == "weight"
-            and self._paths[id(place.module)].rpartition(".")[2] not in family.bypassed
-            and merge.is_product(place.stored)
-        }
+        places = self._places(m for layer in self._layers for m in layer.modules())
+        return {place.stored for place in places if self._is_called(place) and merge.is_product(place.stored)}
 
     @torch.no_grad()
     def logits(self, weights: Weights, merge: Merge | None = None) -> torch.Tensor:
@@ -185,22 +226,20 @@ class Reader:
             weights: in `order`; those of `products(merge)` before what is added to them.
             merge: what is to be added.
         """
-        self._fill(self._others, weights, None)
-        room = torch.empty(max((self._size(layer) for layer in self._layers), default=0))
+        self._give(self._gathered(self._others, weights, None))
         beside = self.products(merge) if merge else set()
         hooks = []
-        for layer in self._layers:
-            hooks.append(layer.register_forward_pre_hook(lambda layer, _: self._fill(layer.modules(), weights, room)))
-            for place in self._places(layer.modules()):
-                if place.stored in beside:
-                    hooks.append(place.module.register_forward_hook(_adding(merge, place.stored)))
-        hidden = self._model.base_model(inputs_embeds=self._embedded(merge)[None], use_cache=False)[0][0]
-        for hook in hooks:  # a circle of references would keep the layer's room
+        with closing(in_order(partial(self._gathered_layer, weights), self._layers, self._rooms, 1)) as gathered:
+            for layer in self._layers:
+                hooks.append(layer.register_forward_pre_hook(lambda *_: self._give(next(gathered))))
+                for place in self._places(layer.modules()):
+                    if place.stored in beside:
+                        hooks.append(place.module.register_forward_hook(_adding(merge, place.stored)))
+            hidden = self._model.base_model(inputs_embeds=self._embedded(merge)[None], use_cache=False)[0][0]
+        for hook in hooks:
             hook.remove()
-        logits, tile = torch.empty(TOKENS, self._checkpoint.shape(self._head)[0]), Scratch()
-        for first, rows in weights.tiles(self._head):
-            logits[:, first : first + len(rows)] = hidden @ tile(*rows.shape).copy_(rows).T
-        return logits
+        parts = [self._times(hidden, rows) for _, rows in weights.tiles(self._head)]
+        return torch.cat(parts, 1)
 
     def _places(self, modules: Iterable[nn.Module]) -> list[_Place]:
         """The parameters of `modules`, as they lie in the checkpoint's files."""
@@ -215,26 +254,59 @@ class Reader:
             key=lambda p: (shards[self._checkpoint.shard(p.stored).path], self._checkpoint.tensor(p.stored).start),
         )
 
-    def _size(self, layer: nn.Module) -> int:
-        return sum(parameter.numel() for parameter in layer.parameters())
+    def _is_called(self, place: _Place) -> bool:
+        """Whether the parameter is the weight of a linear module that the model calls, and nothing else reads."""
+        if not self._family or type(place.module) is not nn.Linear or place.name != "weight":
+            return False
+        return self._paths[id(place.module)].rpartition(".")[2] not in self._family.bypassed
 
-    def _fill(self, modules: Iterable[nn.Module], weights: Weights, room: torch.Tensor | None) -> None:
-        """Give `modules` their parameters, one after the other in `room` or, without, in fresh memory."""
-        used = 0
+    def _gathered_layer(self, weights: Weights, layer: nn.Module, room: _Room) -> list[_Gathered]:
+        """The layer's parameters, as soon as they have passed by."""
+        room.clear()
+        return self._gathered(layer.modules(), weights, room)
+
+    def _gathered(self, modules: Iterable[nn.Module], weights: Weights, room: _Room | None) -> list[_Gathered]:
+        """The parameters of `modules` one after the other in `room` or, without, in fresh memory, as float32.
+
+        Those of a layer's modules that are called are of the type in which they pass by.
+        """
+        found = []
         for place in self._places(modules):
-            size = place.parameter.numel()
-            value = torch.empty(size) if room is None else room[used : used + size]
-            used += size
-            value = value.view(place.parameter.shape)
-            if place.stored in self._kept:
-                value.copy_(self._kept[place.stored])
-            else:
-                matrix = value.view(matrix_shape(value.shape))
+            is_called = room is not None and self._is_called(place)
+            value = self._kept.get(place.stored)
+            if value is None:
                 for first, rows in weights.tiles(place.stored):
+                    if first == 0:
+                        shape, dtype = place.parameter.shape, rows.dtype if is_called else torch.float32
+                        value = room.take(shape, dtype) if room else torch.empty(shape, dtype=dtype)
+                        matrix = value.view(matrix_shape(shape))
                     matrix[first : first + len(rows)] = rows
                 if self._shared[place.stored] > 1:
-                    self._kept[place.stored] = value.clone()
-            place.module._parameters[place.name] = nn.Parameter(value, requires_grad=False)
+                    self._kept[place.stored] = value = value.clone()
+            found.append(_Gathered(place, value, is_called))
+        return found
+
+    def _give(self, gathered: list[_Gathered]) -> None:
+        """Let the modules have their parameters; those of modules that are called become float32 then."""
+        for one in gathered:
+            module, value = one.place.module, one.value
+            if one.is_called:
+                module.forward = partial(self._linear, module, value)
+                value = torch.full((), torch.nan).expand(value.shape)  # so that no one reads it unnoticed
+            module._parameters[one.place.name] = nn.Parameter(value, requires_grad=False)
+
+    def _linear(self, module: nn.Linear, weight: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """What the module makes of float32 `inputs` with this weight."""
+        output = self._times(inputs.reshape(-1, inputs.shape[-1]), weight).reshape(*inputs.shape[:-1], len(weight))
+        return output if module.bias is None else output + module.bias
+
+    def _times(self, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """inputs @ weight.T, (n, columns) and (rows, columns) to (n, rows), in float32; a few tiles at a time."""
+        output, step = torch.empty(len(weight), len(inputs)), tile_rows(weight.shape) * TILES_AT_ONCE
+        for first in range(0, len(weight), step):
+            tile = weight[first : first + step]
+            torch.mm(self._tile(*tile.shape).copy_(tile), inputs.T, out=output[first : first + step])
+        return output.T
 
     @cached_property
     def _shared(self) -> Counter[str]:
