@@ -9,11 +9,12 @@ Two figures of each pair of domains, both of the differences as they are stored,
 A parameter that one of them does not change is zero there.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
+import torch
 
 from dem.diffs import Difference
 
@@ -22,11 +23,14 @@ PIECE = 1 << 12
 """Elements that are read together; within one parameter."""
 PIECES = 1 << 12
 """Pieces that are looked at, drawn with SEED; where there are no more, all of them are."""
+TOGETHER = 64
+"""Pieces of a parameter that are compared at once."""
 SEED = 0
 
 Matrix = list[list[float | None]]
 Figures = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Of a piece and every two vectors: <x, y> (0 where the factors tell), elements both change, opposite signs."""
+"""Of some pieces and every two vectors, (pieces, n, n): <x, y> (0 where the factors tell), elements both change,
+opposite signs."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def measure(differences: dict[str, Difference]) -> Interference:
         gram, figures = _look(vectors, name, of_name[name], name in dense)
         exact += gram
         found += figures
-    grams, both, opposite = (np.array(figures) for figures in zip(*found, strict=True))
+    grams, both, opposite = map(np.concatenate, zip(*found, strict=True))
     cosine = _cosines(exact, grams, total)
     conflict = _shares(opposite, both, total)
     looked_at = sum(piece.last - piece.first for piece in pieces)
@@ -114,18 +118,32 @@ def _look(vectors: list[Difference], name: str, pieces: list[_Piece], dense: boo
     factors = {i: d.factors(name) for i, d in enumerate(vectors) if name in d}
     gram = np.zeros((len(vectors), len(vectors)))
     if not dense:
-        halves = {i: (left.double().numpy(), right.double().numpy()) for i, (left, right) in factors.items()}
-        for (i, (left, right)), (j, (other_left, other_right)) in combinations_with_replacement(halves.items(), 2):
-            gram[i, j] = gram[j, i] = np.sum((left.T @ other_left) * (right @ other_right.T))
+        gram[np.ix_(list(factors), list(factors))] = _gram(list(factors.values()))
     readers = [d.elements(name, factors.get(i)) for i, d in enumerate(vectors)]
-    figures = []
-    for piece in pieces:
-        values = np.stack([read(piece.first, piece.last) for read in readers]).astype(np.float64)
-        signs = np.sign(values)
-        changed = np.abs(signs)
-        both = changed @ changed.T
-        figures.append((values @ values.T if dense else np.zeros_like(both), both, (both - signs @ signs.T) / 2))
-    return gram, figures
+    return gram, [_figures(readers, pieces[i : i + TOGETHER], dense) for i in range(0, len(pieces), TOGETHER)]
+
+
+def _gram(factors: list[tuple[torch.Tensor, torch.Tensor]]) -> np.ndarray:
+    """<x, y> of every two products of factors, (n, n)."""
+    lefts = torch.cat([left for left, _ in factors], 1).double()
+    rights = torch.cat([right for _, right in factors]).double()
+    of_columns = ((lefts.T @ lefts) * (rights @ rights.T)).numpy()
+    firsts = np.cumsum([0, *(len(right) for _, right in factors[:-1])])
+    return np.add.reduceat(np.add.reduceat(of_columns, firsts, 0), firsts, 1)
+
+
+def _figures(readers: list[Callable[[int, int], np.ndarray]], pieces: list[_Piece], dense: bool) -> Figures:
+    """What these pieces of one parameter say, which the readers of the vectors read."""
+    values = torch.zeros(len(pieces), len(readers), PIECE)  # what a piece is shorter stays 0: unchanged
+    for piece, rows in zip(pieces, values.numpy(), strict=True):
+        for read, row in zip(readers, rows, strict=True):
+            row[: piece.last - piece.first] = read(piece.first, piece.last)
+    signs = values.sign()
+    changed = signs.abs()
+    both = changed @ changed.mT
+    opposite = (both - signs @ signs.mT) / 2
+    grams = values.double() @ values.double().mT if dense else torch.zeros_like(both)
+    return tuple(figures.double().numpy() for figures in (grams, both, opposite))
 
 
 def _cosines(exact: np.ndarray, grams: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ the plan's criteria (results/acceptance.md), also after a merge without an evalu
 kept in results/evaluated/, and measured again only when model, text, prompts or settings have changed.
 """
 
+import importlib
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -119,8 +120,11 @@ def merge(
     from dem.atomic import new_folder
     from dem.checkpoints import Checkpoint
     from dem.common import log, progress_bar
+    from dem.compiled import compile_sums
+    from dem.interference import measure
     from dem.merge_plan import plan_merge
     from dem.merging import Merge, make_provenance, open_differences, require_base, write_other_files, write_record
+    from dem.streams import one_thread_each
 
     config, layout = request.config, request.layout
     began = time.monotonic()
@@ -141,27 +145,31 @@ def merge(
         return time.monotonic() - began, None
     for difference in differences.values():
         difference.prefetch_factors()  # while transformers is imported
-    from dem.evaluation.describe import compare_differences
-    from dem.verify import compare_with_exact, write_model  # with transformers' models: not for a dry run
+    with ThreadPoolExecutor(1) as beside, one_thread_each():
+        beside.submit(compile_sums)  # meanwhile, too
+        from dem.verify import Frame, compare_with_exact, write_model  # not for a dry run: it takes seconds
 
-    provenance = make_provenance(config.merge, config.base_model, differences)
-    if found:
-        provenance["search"] = found
-    with new_folder(layout.merged_model) as folder, ThreadPoolExecutor(1) as beside:
-        write_other_files(folder, checkpoint)
-        with progress_bar(checkpoint.size(), "merge", "B") as bar:
-            fingerprint, exact = write_model(folder, checkpoint, merging, bar.update)
-        require_base(differences, fingerprint)
-        log.info(f"merge: written in {time.monotonic() - began:.1f} s; reading it again to compare its logits")
-        comparing = beside.submit(compare_differences, layout, domains)  # while the disk is waited for
-        gap = compare_with_exact(folder, exact, merging)
-        write_record(folder, provenance | {"check": gap.as_dict()})
+        provenance = make_provenance(config.merge, config.base_model, differences)
+        if found:
+            provenance["search"] = found
+        with new_folder(layout.merged_model) as folder:
+            write_other_files(folder, checkpoint)
+            frame = Frame(folder)
+            with progress_bar(checkpoint.size(), "merge", "B") as bar:
+                fingerprint, exact = write_model(frame, folder, checkpoint, merging, bar.update)
+            require_base(differences, fingerprint)
+            log.info(f"merge: written in {time.monotonic() - began:.1f} s; reading it again to compare its logits")
+            # While the disk is waited for, what comes next: the differences beside each other, the library that draws.
+            comparing = beside.submit(measure, differences) if len(differences) > 1 else None
+            beside.submit(importlib.import_module, "dem.evaluation.describe")
+            gap = compare_with_exact(frame, folder, exact, merging)
+            write_record(folder, provenance | {"check": gap.as_dict()})
     log.info(
         f"merge: logits differ by {gap.relative:.2g} of their size from the unrounded ones (up to {gap.limit:.2g})"
     )
     seconds = time.monotonic() - began
     log.info(f"merge: done in {seconds:.1f} s -> {layout.merged_model}")
-    return seconds, comparing.result()
+    return seconds, comparing.result() if comparing else None
 
 
 def describe_merge(request: Request, domains: list[str], seconds: float, compared: "Interference | None") -> None:

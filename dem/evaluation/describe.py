@@ -7,19 +7,11 @@ from typing import Any
 
 from dem.atomic import write_text
 from dem.common import log
-from dem.diffs import Difference
 from dem.evaluation import pictures
 from dem.evaluation.answers import provenance_hash
 from dem.evaluation.evidence import Missing, gather
-from dem.interference import Interference, measure
+from dem.interference import Interference
 from dem.layout import Layout
-
-
-def compare_differences(layout: Layout, domains: list[str]) -> Interference | None:
-    """How alike every two of these domains' differences are; None of a single one."""
-    if len(domains) < 2:
-        return None
-    return measure({domain: Difference(*layout.existing_difference(domain)) for domain in domains})
 
 
 def describe_differences(layout: Layout, domains: list[str], compared: Interference | None) -> None:
