@@ -23,7 +23,7 @@ PIECE = 1 << 12
 """Elements that are read together; within one parameter."""
 PIECES = 1 << 12
 """Pieces that are looked at, drawn with SEED; where there are no more, all of them are."""
-TOGETHER = 64
+TOGETHER = 16
 """Pieces of a parameter that are compared at once."""
 SEED = 0
 

@@ -27,6 +27,7 @@ from dem.errors import RequestError, run_script
 
 if TYPE_CHECKING:
     from dem.checkpoints import Checkpoint
+    from dem.diff_statistics import Statistics
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -57,8 +58,11 @@ def make_differences(request: Request) -> None:
         def fingerprinting() -> Future[str]:
             return beside.submit(checkpoint.fingerprint)
 
-        for domain, origin in origins.items():
-            make_difference(request, domain, origin, checkpoint, fingerprinting, beside)
+        reports = [
+            make_difference(request, d, origin, checkpoint, fingerprinting, beside) for d, origin in origins.items()
+        ]
+        for report in reports:
+            report.result()
 
 
 def make_difference(
@@ -68,16 +72,19 @@ def make_difference(
     checkpoint: "Checkpoint",
     fingerprinting: Callable[[], Future[str]],
     beside: ThreadPoolExecutor,
-) -> None:
+) -> Future[None]:
     """Make one domain's difference: of the adapter or model in `origin` to the base, which is `checkpoint`.
 
     `fingerprinting` begins to compute the base's fingerprint, in `beside`, or tells where it was begun.
+
+    Returns:
+        The report on it, which is being written in `beside` while the next domain's difference is made.
     """
     from dem.atomic import new_file, require_space
     from dem.common import log, progress_bar
     from dem.diff_statistics import Moments, Statistics, spread
     from dem.diff_writing import stored_bytes, write_index, write_vector
-    from dem.diffs import Difference, Index
+    from dem.diffs import Index
     from dem.full_model import model_deltas, model_source, open_model
     from dem.sources import adapter_deltas, adapter_source
 
@@ -131,22 +138,24 @@ def make_difference(
         parameters=parameters,
     )
     write_index(index_file, index)
-    summary = statistics.summary(Difference(vector, index_file), checkpoint.parameters(), config.training.seed)
-    _report(request, domain, summary, *statistics.histogram())
+    return beside.submit(_report, request, domain, statistics, checkpoint.parameters())
 
 
-def _report(request: Request, domain: str, summary: dict, counts, edges) -> None:
+def _report(request: Request, domain: str, statistics: "Statistics", base_parameters: int) -> None:
     """Write the summary and its picture, and say the main figures."""
     from dem import plots
     from dem.atomic import write_text
     from dem.common import log
+    from dem.diffs import Difference
 
     layout = request.layout
+    difference = Difference(layout.diff_vector(domain), layout.diff_index(domain))
+    summary = statistics.summary(difference, base_parameters, request.config.training.seed)
     text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(layout.diff_summary(domain, ".json"), text + "\n")
     title = f"Difference of {domain}: norm {summary['l2_norm']:.4g}, {summary['count']:,} elements"
     picture = layout.diff_summary(domain, ".png")
-    plots.difference_histogram(counts, edges, summary["mean"], summary["std"], picture, title)
+    plots.difference_histogram(*statistics.histogram(), summary["mean"], summary["std"], picture, title)
     if summary["l2_norm"] == 0:
         log.info(f"{domain}: WARNING: the difference is 0 everywhere: nothing was trained")
     log.info(
