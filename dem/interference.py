@@ -28,9 +28,6 @@ TOGETHER = 16
 SEED = 0
 
 Matrix = list[list[float | None]]
-Figures = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Of some pieces and every two vectors, (pieces, n, n): <x, y> (0 where the factors tell), elements both change,
-opposite signs."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +79,13 @@ def measure(differences: dict[str, Difference]) -> Interference:
     for piece in pieces:
         of_name[piece.name].append(piece)
 
-    exact, found = np.zeros((len(vectors), len(vectors))), []
-    for name in sizes:
-        gram, figures = _look(vectors, name, of_name[name], name in dense)
-        exact += gram
-        found += figures
-    grams, both, opposite = map(np.concatenate, zip(*found, strict=True))
+    exact = np.zeros((len(vectors), len(vectors)))
+    # Made at once: small arrays kept one by one lie between large ones that go, and keep memory from being used again.
+    grams, both, opposite = figures = np.zeros((3, len(pieces), *exact.shape))
+    done = 0
+    for name, own in of_name.items():
+        exact += _look(vectors, name, own, name in dense, figures[:, done : done + len(own)])
+        done += len(own)
     cosine = _cosines(exact, grams, total)
     conflict = _shares(opposite, both, total)
     looked_at = sum(piece.last - piece.first for piece in pieces)
@@ -113,14 +111,28 @@ def _draw(sizes: dict[str, int]) -> tuple[list[_Piece], int]:
     return pieces, total
 
 
-def _look(vectors: list[Difference], name: str, pieces: list[_Piece], dense: bool) -> tuple[np.ndarray, list[Figures]]:
-    """Of one parameter <x, y> of every two vectors, exactly, unless one is dense (then 0), and what its pieces say."""
+def _look(vectors: list[Difference], name: str, pieces: list[_Piece], dense: bool, figures: np.ndarray) -> np.ndarray:
+    """Of one parameter <x, y> of every two vectors, exactly, unless one is dense (then 0).
+
+    `figures`, (3, pieces, n, n), become what the pieces say of every two vectors: <x, y> (0 where the factors tell),
+    elements that both change, opposite signs.
+    """
     factors = {i: d.factors(name) for i, d in enumerate(vectors) if name in d}
     gram = np.zeros((len(vectors), len(vectors)))
     if not dense:
         gram[np.ix_(list(factors), list(factors))] = _gram(list(factors.values()))
     readers = [d.elements(name, factors.get(i)) for i, d in enumerate(vectors)]
-    return gram, [_figures(readers, pieces[i : i + TOGETHER], dense) for i in range(0, len(pieces), TOGETHER)]
+    for first in range(0, len(pieces), TOGETHER):
+        some = slice(first, first + TOGETHER)
+        values = _values(readers, pieces[some])
+        signs = values.sign()
+        changed = signs.abs()
+        grams, both, opposite = figures[:, some]
+        both[:] = changed @ changed.mT
+        opposite[:] = (both - (signs @ signs.mT).numpy()) / 2
+        if dense:
+            grams[:] = values.double() @ values.double().mT
+    return gram
 
 
 def _gram(factors: list[tuple[torch.Tensor, torch.Tensor]]) -> np.ndarray:
@@ -132,18 +144,13 @@ def _gram(factors: list[tuple[torch.Tensor, torch.Tensor]]) -> np.ndarray:
     return np.add.reduceat(np.add.reduceat(of_columns, firsts, 0), firsts, 1)
 
 
-def _figures(readers: list[Callable[[int, int], np.ndarray]], pieces: list[_Piece], dense: bool) -> Figures:
-    """What these pieces of one parameter say, which the readers of the vectors read."""
-    values = torch.zeros(len(pieces), len(readers), PIECE)  # what a piece is shorter stays 0: unchanged
+def _values(readers: list[Callable[[int, int], np.ndarray]], pieces: list[_Piece]) -> torch.Tensor:
+    """The elements of these pieces, (pieces, n, PIECE); zeros behind those of a shorter one."""
+    values = torch.zeros(len(pieces), len(readers), PIECE)
     for piece, rows in zip(pieces, values.numpy(), strict=True):
         for read, row in zip(readers, rows, strict=True):
             row[: piece.last - piece.first] = read(piece.first, piece.last)
-    signs = values.sign()
-    changed = signs.abs()
-    both = changed @ changed.mT
-    opposite = (both - signs @ signs.mT) / 2
-    grams = values.double() @ values.double().mT if dense else torch.zeros_like(both)
-    return tuple(figures.double().numpy() for figures in (grams, both, opposite))
+    return values
 
 
 def _cosines(exact: np.ndarray, grams: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
