@@ -37,8 +37,7 @@ TILE = 1 << 18
 """Elements that are worked on at once: few enough for a core's cache, enough that Python's own time does not count."""
 
 READ_AHEAD = 6
-"""Parts of tensors that are read while others are worked on: half a layer of a model of 3B parameters, about, so that
-the disk goes on while the layer before is computed with."""
+"""Parts of tensors that are read while others are worked on."""
 
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.gguf", "*.index.json")
 

@@ -1,5 +1,6 @@
 """The two ways a script fails, and the one place that turns them into an exit status."""
 
+import atexit
 import gc
 import os
 import signal
@@ -33,6 +34,9 @@ def run_script(main: Callable[[], None]) -> int:
     Anything else that is raised is a defect of this project and keeps its traceback (exit status 1 as well).
     """
     gc.set_threshold(COLLECT_AFTER)
+    atexit.register(
+        gc.freeze
+    )  # else the interpreter looks at the end once more at all that libraries made, for a second
     try:
         main()
     except (RequestError, WorkError) as error:
@@ -43,8 +47,6 @@ def run_script(main: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print("error: interrupted; nothing half-written was left behind", file=sys.stderr)
         return 130
-    finally:
-        gc.freeze()  # or the interpreter would look once more at everything that libraries made, for a second
     return 0
 
 

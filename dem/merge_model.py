@@ -12,6 +12,7 @@ the plan's criteria (results/acceptance.md), also after a merge without an evalu
 kept in results/evaluated/, and measured again only when model, text, prompts or settings have changed.
 """
 
+import gc
 import importlib
 import sys
 import time
@@ -253,6 +254,7 @@ def evaluate(
 
     config, layout = request.config, request.layout
     began = time.monotonic()
+    gc.collect()  # models refer to themselves in circles, and the merge's holds the memory of two layers
     tokenizer = load_tokenizer(base)
     documents = {d: encode_documents(corpus.documents("test"), tokenizer) for d, corpus in corpora.items()}
     if untested := [domain for domain, some in documents.items() if not some]:

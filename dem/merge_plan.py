@@ -19,6 +19,8 @@ from dem.methods import METHODS
 FLOAT32 = 4
 INTERPRETER = 512 << 20
 """Bytes that Python, its libraries and the buffers of a stream take, about."""
+HELD_LAYERS = 2
+"""Layers that are in memory, at most in float32, for the logits: one computes while the next one is gathered."""
 METHOD_ROOM = 3
 """Tensors of a parameter's size that a method needs beside the differences."""
 
@@ -59,7 +61,7 @@ def plan_merge(
         base=checkpoint.size(),
         differences=stored,
         written=checkpoint.size(),
-        memory=INTERPRETER + max(_method_memory(differences, settings), 2 * FLOAT32 * _largest_layer(checkpoint)),
+        memory=INTERPRETER + _method_memory(differences, settings) + HELD_LAYERS * FLOAT32 * _largest_layer(checkpoint),
         free_disk=shutil.disk_usage(target.resolve().parent).free,
         free_memory=psutil.virtual_memory().available,
     )

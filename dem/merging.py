@@ -112,7 +112,7 @@ PRODUCT_TILES = 4
 global lock after each wait for it as long."""
 
 KEPT_FACTORS = 16
-"""Parameters whose factors wait in memory until the model reads what passes by: those of a layer, about."""
+"""Parameters whose factors wait in memory until the model computes with them, which is a few layers behind."""
 
 AddedRows = Callable[[int, int], torch.Tensor]
 """From the first row's number, at which a tile begins, and the number of the tile's rows, what is added to them: in

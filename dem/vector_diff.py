@@ -10,6 +10,7 @@ With --domain all it does so for every domain of the config, and reads the base 
 in memory at a time.
 """
 
+import gc
 import json
 import math
 import sys
@@ -88,6 +89,9 @@ def make_difference(
     from dem.full_model import model_deltas, model_source, open_model
     from dem.sources import adapter_deltas, adapter_source
 
+    gc.collect()  # a model refers to itself in circles, and the domain before's holds its adapter
+    if not gc.get_freeze_count():
+        gc.freeze()  # what is left, the libraries' objects, need not be looked at for each domain
     base_fingerprint = fingerprinting()  # not before the imports, whose many small files would wait for the disk
     config = request.config
     vector, index_file = request.layout.diff_vector(domain), request.layout.diff_index(domain)

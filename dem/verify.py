@@ -1,9 +1,9 @@
 """The merged model written and read again: its logits beside those of the base plus the differences before rounding.
 
-Each model runs in float32 on a few tokens while its weights pass by, a layer's at a time and the head in tiles, so that
-neither is ever in memory: the base while the merged model is being written from it, that one when it is read again.
-Those are whole in memory whose stored weights transformers puts together when it loads them (the experts of some
-hybrids).
+Each model runs in float32 on a few tokens while its weights pass by, two layers' at a time and the head in parts, so
+that neither is ever in memory: the base while the merged model is being written from it, that one when it is read
+again. Those are whole in memory whose stored weights transformers puts together when it loads them (the experts of
+some hybrids).
 """
 
 from collections import Counter
@@ -178,7 +178,7 @@ class Frame:
         lists = (module for module in self.model.base_model.modules() if isinstance(module, nn.ModuleList))
         self.layers: Iterable[nn.Module] = next(lists, [])
         largest = max((self._size(layer) for layer in self.layers), default=0)
-        self.rooms = [_Room(largest) for _ in range(2)] if largest else []
+        self.rooms = [_Room(largest + ALIGNED) for _ in range(2)]
 
     def _size(self, layer: nn.Module) -> int:
         """Bytes of the layer's parameters in float32, each at a multiple of ALIGNED."""

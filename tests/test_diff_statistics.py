@@ -38,6 +38,12 @@ def test_moments_of_tiles_equal_those_of_the_whole(monkeypatch, shift):
     assert (summary["count"], summary["min"], summary["max"]) == (5000, values.min(), values.max())
 
 
+def test_a_tiny_difference_has_its_shape_all_the_same():
+    values = np.random.default_rng(0).laplace(0, 1e-13, 5000).astype(np.float32)  # the fourth powers are no float32
+    summary = described(values, 1234)
+    assert summary["kurtosis"] == pytest.approx(stats.kurtosis(values.astype(np.float64)), rel=1e-5)
+
+
 def test_spread_of_factors_is_that_of_their_product():
     left, right = torch.randn(70, 3) + 0.5, torch.randn(3, 40) + 0.1
     product = (left.double() @ right.double() * 1.5).numpy()

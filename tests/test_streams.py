@@ -132,3 +132,14 @@ def test_a_slot_is_not_used_again_before_its_result_was_used():
 
     for expected, slot in enumerate(in_order(work, range(20), [[0], [0], [0]], workers=2)):
         assert slot[0] == expected
+
+
+def test_as_many_results_as_wanted_are_kept():
+    def work(item, slot):
+        slot[0] = item
+        return slot
+
+    last = []
+    for number, slot in enumerate(in_order(work, range(30), [[0] for _ in range(5)], workers=2, kept=3)):
+        last = [*last, slot][-3:]
+        assert [kept[0] for kept in last] == list(range(max(0, number - 2), number + 1))
