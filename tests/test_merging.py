@@ -13,8 +13,10 @@ import torch
 from conftest import DOMAINS, make_adapter, make_workplace, split_off
 from safetensors.torch import load_file, save_file
 from test_exactness import lora_update, rounded_once, weights_of
+from transformers import AutoModelForCausalLM
 
 from dem import streams, verify
+from dem.checkpoints import Checkpoint
 from dem.merging import add_rounded_once
 
 ALONE = ("--evaluation.enabled", "false")
@@ -148,6 +150,18 @@ def test_the_written_model_is_read_again(place, capsys):
     assert place.merge(*ALONE) == 0
     check = json.loads((place.layout.merged_model / "dem_provenance.json").read_text())["check"]
     assert 0 < check["relative"] < check["limit"] <= 0.02 and check["tokens"] == 8
+
+
+def test_a_model_computes_the_same_while_its_weights_pass_by(place):
+    checkpoint = Checkpoint(place.base)
+    reader = verify.Reader(verify.Frame(place.base), checkpoint)
+    parts = checkpoint.read_ahead(dict.fromkeys(reader.order))
+    logits = reader.logits(verify.Weights(verify.Passing(part, part.data, None) for part in parts))
+    model = AutoModelForCausalLM.from_pretrained(place.base, dtype=torch.float32)
+    tokens = torch.linspace(0, model.config.vocab_size - 1, verify.TOKENS).long()
+    with torch.no_grad():
+        expected = model(input_ids=tokens[None], use_cache=False).logits[0]
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
