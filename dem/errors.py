@@ -34,9 +34,8 @@ def run_script(main: Callable[[], None]) -> int:
     Anything else that is raised is a defect of this project and keeps its traceback (exit status 1 as well).
     """
     gc.set_threshold(COLLECT_AFTER)
-    atexit.register(
-        gc.freeze
-    )  # else the interpreter looks at the end once more at all that libraries made, for a second
+    # Else the interpreter looks at the end once more at all that libraries made, for a second.
+    atexit.register(gc.freeze)
     try:
         main()
     except (RequestError, WorkError) as error:
