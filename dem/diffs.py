@@ -98,14 +98,14 @@ class Rows:
         self._hashes: dict[int, bytes] = {}
 
     def read(self, first: int, out: torch.Tensor) -> None:
-        """Fill `out` (float32) with the tile that begins at row number `first`.
+        """Fill `out` (float32 or float64) with the tile that begins at row number `first`.
 
         Raises:
             RequestError: with the last tile, if what was read is not what the index describes.
         """
         if self._factors:
             left, right = self._factors
-            torch.mm(left[first : first + len(out)], right, out=out)
+            torch.mm(left[first : first + len(out)].to(out.dtype), right.to(out.dtype), out=out)
             return
         parameter = self._parameter
         self._hashes[first] = self._difference.read_into(out, parameter.offset + first * out.shape[1])
@@ -181,7 +181,7 @@ class Difference:
         return flat[: math.prod(left)].view(left), flat[math.prod(left) :].view(right)
 
     def read_into(self, out: torch.Tensor, offset: int) -> bytes:
-        """Fill `out` (float32) with the vector's elements from number `offset` on; return the stored bytes' hash."""
+        """Fill `out` with the vector's elements from number `offset` on; return the stored bytes' hash."""
         dtype = getattr(torch, self.index.dtype)
         size = out.numel() * dtype.itemsize
         room = memoryview(self._room(size + 2 * BLOCK, dtype=torch.uint8).numpy())

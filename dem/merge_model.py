@@ -125,6 +125,7 @@ def merge(
     from dem.interference import measure
     from dem.merge_plan import plan_merge
     from dem.merging import Merge, make_provenance, open_differences, require_base, write_other_files, write_record
+    from dem.rewrite import model_dtype
     from dem.streams import one_thread_each
 
     config, layout = request.config, request.layout
@@ -155,7 +156,7 @@ def merge(
             provenance["search"] = found
         with new_folder(layout.merged_model) as folder:
             write_other_files(folder, checkpoint)
-            frame = Frame(folder)
+            frame = Frame(folder, model_dtype(checkpoint, merging.changed))
             with progress_bar(checkpoint.size(), "merge", "B") as bar:
                 fingerprint, exact = write_model(frame, folder, checkpoint, merging, bar.update)
             require_base(differences, fingerprint)

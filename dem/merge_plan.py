@@ -15,12 +15,13 @@ from dem.checkpoints import TILE, Checkpoint
 from dem.config import MergeConfig
 from dem.diffs import Difference
 from dem.methods import METHODS
+from dem.rewrite import model_dtype
 
 FLOAT32 = 4
 INTERPRETER = 512 << 20
 """Bytes that Python, its libraries and the buffers of a stream take, about."""
 HELD_LAYERS = 2
-"""Layers that are in memory, at most in float32, for the logits: one computes while the next one is gathered."""
+"""Layers that are in memory for the logits: one computes while the next one is gathered."""
 METHOD_ROOM = 3
 """Tensors of a parameter's size that a method needs beside the differences."""
 
@@ -55,13 +56,15 @@ def plan_merge(
     Raises:
         RequestError: the disk has not got the space. The old merged model is kept until the new one is whole.
     """
+    changed = {p.name for d in differences.values() for p in d.index.parameters}
+    layers = HELD_LAYERS * model_dtype(checkpoint, changed).itemsize * _largest_layer(checkpoint)
     stored = sum(d.index.stored * np.dtype(d.index.dtype).itemsize for d in differences.values())
     require_space(target.resolve().parent, checkpoint.size())
     return MergePlan(
         base=checkpoint.size(),
         differences=stored,
         written=checkpoint.size(),
-        memory=INTERPRETER + _method_memory(differences, settings) + HELD_LAYERS * FLOAT32 * _largest_layer(checkpoint),
+        memory=INTERPRETER + _method_memory(differences, settings) + layers,
         free_disk=shutil.disk_usage(target.resolve().parent).free,
         free_memory=psutil.virtual_memory().available,
     )

@@ -14,6 +14,7 @@ import torch
 import dem
 from dem import native
 from dem.checkpoints import (
+    DTYPES,
     Checkpoint,
     Tensor,
     copy_other_files,
@@ -28,7 +29,7 @@ from dem.diffs import Difference, Rows, adapter_fingerprint, is_finite
 from dem.errors import RequestError, WorkError
 from dem.layout import RUN_RECORD, Layout
 from dem.methods import METHODS, check_weights, combiner, parameter_weights, weighted_factors
-from dem.rewrite import Change
+from dem.rewrite import Change, unrounded_dtype
 from dem.streams import Scratch
 
 
@@ -120,7 +121,7 @@ memory that the thread overwrites when it asks again."""
 
 
 class Merge:
-    """The function from each tensor of the base to the merged one: sums in float32, rounded once."""
+    """The function from each tensor of the base to the merged one: sums in the `unrounded_dtype`, rounded once."""
 
     def __init__(self, differences: dict[str, Difference], settings: MergeConfig):
         """Of `differences`, by domain, as `settings` says.
@@ -169,10 +170,10 @@ class Merge:
         plain = self._settings.method == "weighted_sum"
         return plain and bool(domains) and all(self._differences[domain].is_product(name) for domain in domains)
 
-    def _factors(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """The two matrices whose product is added to the parameter `name`, which is one: `is_product`."""
+    def _factors(self, name: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """The two matrices, of `dtype`, whose product is added to the parameter `name`, which is one: `is_product`."""
         domains = self._domains(name)
-        factors = [self._differences[domain].factors(name) for domain in domains]
+        factors = [[half.to(dtype) for half in self._differences[domain].factors(name)] for domain in domains]
         lefts, rights = zip(*weighted_factors(self._settings, name, domains, factors), strict=True)
         # sum_i L_i R_i = [L_1, L_2, ...] [R_1; R_2; ...]: one product in place of one for each domain.
         return torch.cat(lefts, 1), torch.cat(rights)
@@ -185,17 +186,21 @@ class Merge:
     def _added(self, tensor: Tensor) -> AddedRows:
         """The function to the rows of what is added to `tensor`, unrounded.
 
-        A method that is not elementwise needs the differences whole; for one that is, tiles of them pass through a
-        buffer.
+        A method that is not elementwise needs the differences whole, in float32; for one that is, tiles of them pass
+        through a buffer.
         """
-        domains = self._domains(tensor.name)
+        domains, dtype = self._domains(tensor.name), unrounded_dtype(DTYPES[tensor.dtype])
         if self.is_product(tensor.name):
-            return self._product(*self.factors(tensor.name))
+            return self._product(*self.factors(tensor.name, dtype))
         combine = combiner(self._settings, tensor.name, domains)
         readers = [d.rows(tensor.name) if tensor.name in d else None for d in map(self._differences.get, domains)]
         height, width = matrix_shape(tensor.shape)
         if METHODS[self._settings.method].elementwise:
-            return lambda first, count: combine(_read(readers, first, self._tile(len(readers), count, width)))
+
+            def rows(first: int, count: int) -> torch.Tensor:
+                return combine(_read(readers, first, self._tile(len(readers), count, width, dtype=dtype)))
+
+            return rows
         whole, step = torch.empty(len(readers), height, width), tile_rows(tensor.shape)
         for first in range(0, height, step):
             _read(readers, first, whole[:, first : first + step])
@@ -205,7 +210,10 @@ class Merge:
         return lambda first, count: added[first : first + count]
 
     def _product(self, left: torch.Tensor, right: torch.Tensor) -> AddedRows:
-        return lambda first, count: torch.mm(left[first : first + count], right, out=self._tile(count, right.shape[1]))
+        def rows(first: int, count: int) -> torch.Tensor:
+            return torch.mm(left[first : first + count], right, out=self._tile(count, right.shape[1], dtype=left.dtype))
+
+        return rows
 
     def _refuse(self, tensor: Tensor) -> NoReturn:
         for difference in self._differences.values():
@@ -232,11 +240,11 @@ def add_rounded_once(base: torch.Tensor, change: torch.Tensor, out: torch.Tensor
     """Set `out` to `base` + `change`, rounded once to their dtype; return whether all of it is finite.
 
     A sum in float32 is itself rounded. Where that puts it halfway between two numbers of a 16-bit type, the second
-    rounding would be a guess (1 element in 16,000 of float16 goes wrong): so for these it is taken in float64.
+    rounding would be a guess (1 element in 16,000 of float16 goes wrong): so for these, too, it is taken in float64.
 
     Args:
         base: any floating type, contiguous.
-        change: float32, of the same shape, contiguous.
+        change: of the `unrounded_dtype` or float32, of the same shape, contiguous.
         out: of the type of `base`.
     """
     if base.dtype in HALVES:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from dem.checkpoints import Checkpoint, Hashes, Part, PickledShard, Shard, Tensor, as_bytes
+from dem.checkpoints import DTYPES, Checkpoint, Hashes, Part, PickledShard, Shard, Tensor, as_bytes
 from dem.streams import NewFile, Writer, available_cores, buffers, in_order, one_thread_each
 
 CHANGED_AHEAD = 4
@@ -21,7 +21,19 @@ CHANGED_AHEAD = 4
 
 Change = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor | None], None]
 """What changes a tensor: called by several threads with the number of the first row, some rows (see `matrix_shape`),
-where to write the changed ones in the same dtype, and, if it is not None, where to write them unrounded in float32."""
+where to write the changed ones in the same dtype, and, if it is not None, where to write them unrounded, in the
+`unrounded_dtype`."""
+
+
+def unrounded_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The type in which numbers of `dtype` and what is added to them are exact enough to be rounded once."""
+    return torch.float64 if dtype in (torch.float32, torch.float64) else torch.float32
+
+
+def model_dtype(checkpoint: Checkpoint, changed: Iterable[str]) -> torch.dtype:
+    """The type in which the model has to compute for the rounding of its changed tensors to be seen."""
+    exact = {unrounded_dtype(DTYPES[checkpoint.tensor(name).dtype]) for name in changed}
+    return torch.float32 if torch.float32 in exact else torch.float64
 
 
 @dataclass(frozen=True)
@@ -105,10 +117,10 @@ class _Slot:
         self.changed = torch.frombuffer(buffers(1, size)[0], dtype=torch.uint8)
         self._unrounded = torch.empty(0)
 
-    def unrounded(self, shape: torch.Size) -> torch.Tensor:
-        """Float32 of `shape`."""
-        if self._unrounded.numel() < shape.numel():
-            self._unrounded = torch.empty(shape.numel())
+    def unrounded(self, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+        """A tensor of any content."""
+        if self._unrounded.numel() < shape.numel() or self._unrounded.dtype != dtype:
+            self._unrounded = torch.empty(shape.numel(), dtype=dtype)
         return self._unrounded[: shape.numel()].view(shape)
 
 
@@ -134,7 +146,7 @@ def _computed(
             return Passing(part, part.data, None)
         rows = part.rows()
         changed = slot.changed[: len(part.data)].view(rows.dtype).view(rows.shape)
-        unrounded = None if part.tensor.name in as_read else slot.unrounded(rows.shape)
+        unrounded = None if part.tensor.name in as_read else slot.unrounded(rows.shape, unrounded_dtype(rows.dtype))
         change(part.first, rows, changed, unrounded)
         return Passing(part, as_bytes(changed), unrounded)
 

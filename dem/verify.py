@@ -1,9 +1,9 @@
 """The merged model written and read again: its logits beside those of the base plus the differences before rounding.
 
-Each model runs in float32 on a few tokens while its weights pass by, two layers' at a time and the head in parts, so
-that neither is ever in memory: the base while the merged model is being written from it, that one when it is read
-again. Those are whole in memory whose stored weights transformers puts together when it loads them (the experts of
-some hybrids).
+Each model runs on a few tokens while its weights pass by, two layers' at a time and the head in parts, so that neither
+is ever in memory: the base while the merged model is being written from it, that one when it is read again. Those are
+whole in memory whose stored weights transformers puts together when it loads them (the experts of some hybrids). They
+run in float32, or in float64 where the changed weights are themselves of float32.
 """
 
 from collections import Counter
@@ -25,16 +25,18 @@ from dem.common import model_config, stored_names
 from dem.errors import WorkError
 from dem.families import FAMILIES
 from dem.merging import Merge
-from dem.rewrite import Passing, rewrite
+from dem.rewrite import Passing, rewrite, unrounded_dtype
 from dem.streams import Scratch, buffers, in_order, one_thread_each
 
 TOKENS = 8
 """Tokens that the models read, spread over the vocabulary."""
 ROUNDINGS = 16
 """Largest gap that rounding the weights explains, in units of their type's relative precision."""
-LEAST_LIMIT = 1e-3
+LEAST_LIMIT = {torch.float32: 1e-3, torch.float64: 1e-5}
+"""Largest gap that the models' own arithmetic explains, by the type in which they run. In float64 parts of it stay in
+float32: norms, the scan's state."""
 TILES_AT_ONCE = 4
-"""Tiles of a weight that become float32 together."""
+"""Tiles of a weight that are widened together."""
 ALIGNED = 64
 """Bytes of which a parameter's address is a multiple."""
 
@@ -71,7 +73,7 @@ def write_model(
         logits = reader.logits(passing, merge)
         return passing.rest(), logits
     fingerprint = Weights(rewrite(checkpoint, folder, merge.of, progress)).rest()
-    return fingerprint, _logits_of_whole(folder, checkpoint, merge)
+    return fingerprint, _logits_of_whole(frame, folder, checkpoint, merge)
 
 
 def compare_with_exact(frame: "Frame", folder: Path, exact: torch.Tensor, merge: Merge) -> Gap:
@@ -87,10 +89,10 @@ def compare_with_exact(frame: "Frame", folder: Path, exact: torch.Tensor, merge:
         with one_thread_each():
             logits = reader.logits(Weights(Passing(part, part.data, None) for part in parts))
     else:
-        logits = _logits_of_whole(folder, written)
+        logits = _logits_of_whole(frame, folder, written)
     exact, gaps = exact.double(), logits.double() - exact.double()
     precision = max(torch.finfo(DTYPES[written.tensor(name).dtype]).eps for name in merge.changed)
-    limit = max(LEAST_LIMIT, ROUNDINGS * precision)
+    limit = max(LEAST_LIMIT[frame.dtype], ROUNDINGS * precision)
     gap = Gap(float(gaps.norm() / exact.norm()), float(gaps.abs().max()), limit, TOKENS)
     if not gap.relative <= gap.limit:
         raise WorkError(
@@ -101,7 +103,7 @@ def compare_with_exact(frame: "Frame", folder: Path, exact: torch.Tensor, merge:
 
 
 class Weights:
-    """A model's weights as they pass by, in float32."""
+    """A model's weights as they pass by."""
 
     def __init__(self, passing: Iterator[Passing]):
         """Of a generator, whose value is what `rest` returns."""
@@ -171,18 +173,20 @@ class _Room:
 class Frame:
     """A model that holds no weights, and the memory for those of the two layers that it holds at a time."""
 
-    def __init__(self, folder: Path):
-        """Of the configuration in `folder`."""
+    def __init__(self, folder: Path, dtype: torch.dtype = torch.float32):
+        """Of the configuration in `folder`, to compute in `dtype`."""
+        self.dtype = dtype
         with init_empty_weights():
-            self.model = AutoModelForCausalLM.from_config(model_config(folder), dtype=torch.float32).eval()
+            self.model = AutoModelForCausalLM.from_config(model_config(folder), dtype=dtype).eval()
         lists = (module for module in self.model.base_model.modules() if isinstance(module, nn.ModuleList))
         self.layers: Iterable[nn.Module] = next(lists, [])
         largest = max((self._size(layer) for layer in self.layers), default=0)
         self.rooms = [_Room(largest + ALIGNED) for _ in range(2)]
 
     def _size(self, layer: nn.Module) -> int:
-        """Bytes of the layer's parameters in float32, each at a multiple of ALIGNED."""
-        return sum(-(-4 * parameter.numel() // ALIGNED) * ALIGNED for parameter in layer.parameters())
+        """Bytes of the layer's parameters, each at a multiple of ALIGNED."""
+        sizes = (parameter.numel() * self.dtype.itemsize for parameter in layer.parameters())
+        return sum(-(-size // ALIGNED) * ALIGNED for size in sizes)
 
 
 class Reader:
@@ -190,7 +194,7 @@ class Reader:
 
     def __init__(self, frame: Frame, checkpoint: Checkpoint):
         """Of the model in `frame`, with the weights of `checkpoint`."""
-        self._model, self._layers, self._rooms = frame.model, frame.layers, frame.rooms
+        self._model, self._layers, self._rooms, self._dtype = frame.model, frame.layers, frame.rooms, frame.dtype
         self._checkpoint = checkpoint
         self._names = stored_names(self._model, checkpoint)
         self._paths = {id(module): path for path, module in self._model.named_modules()}
@@ -220,7 +224,7 @@ class Reader:
 
     @torch.no_grad()
     def logits(self, weights: Weights, merge: Merge | None = None) -> torch.Tensor:
-        """What the model makes of TOKENS tokens: (TOKENS, vocabulary), float32.
+        """What the model makes of TOKENS tokens: (TOKENS, vocabulary).
 
         Args:
             weights: in `order`; those of `products(merge)` before what is added to them.
@@ -266,7 +270,7 @@ class Reader:
         return self._gathered(layer.modules(), weights, room)
 
     def _gathered(self, modules: Iterable[nn.Module], weights: Weights, room: _Room | None) -> list[_Gathered]:
-        """The parameters of `modules` one after the other in `room` or, without, in fresh memory, as float32.
+        """The parameters of `modules` one after the other in `room` or, without, in fresh memory, as they compute.
 
         Those of a layer's modules that are called are of the type in which they pass by.
         """
@@ -277,7 +281,7 @@ class Reader:
             if value is None:
                 for first, rows in weights.tiles(place.stored):
                     if first == 0:
-                        shape, dtype = place.parameter.shape, rows.dtype if is_called else torch.float32
+                        shape, dtype = place.parameter.shape, rows.dtype if is_called else self._dtype
                         value = room.take(shape, dtype) if room else torch.empty(shape, dtype=dtype)
                         matrix = value.view(matrix_shape(shape))
                     matrix[first : first + len(rows)] = rows
@@ -287,25 +291,27 @@ class Reader:
         return found
 
     def _give(self, gathered: list[_Gathered]) -> None:
-        """Let the modules have their parameters; those of modules that are called become float32 then."""
+        """Let the modules have their parameters; those of modules that are called are widened then."""
         for one in gathered:
             module, value = one.place.module, one.value
             if one.is_called:
                 module.forward = partial(self._linear, module, value)
-                value = torch.full((), torch.nan).expand(value.shape)  # so that no one reads it unnoticed
+                # so that no one reads it unnoticed
+                value = torch.full((), torch.nan, dtype=self._dtype).expand(value.shape)
             module._parameters[one.place.name] = nn.Parameter(value, requires_grad=False)
 
     def _linear(self, module: nn.Linear, weight: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        """What the module makes of float32 `inputs` with this weight."""
+        """What the module makes of `inputs` with this weight."""
         output = self._times(inputs.reshape(-1, inputs.shape[-1]), weight).reshape(*inputs.shape[:-1], len(weight))
         return output if module.bias is None else output + module.bias
 
     def _times(self, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """inputs @ weight.T, (n, columns) and (rows, columns) to (n, rows), in float32; a few tiles at a time."""
-        output, step = torch.empty(len(weight), len(inputs)), tile_rows(weight.shape) * TILES_AT_ONCE
+        """inputs @ weight.T, (n, columns) and (rows, columns) to (n, rows); a few tiles are widened at a time."""
+        dtype, step = inputs.dtype, tile_rows(weight.shape) * TILES_AT_ONCE
+        output = torch.empty(len(weight), len(inputs), dtype=dtype)
         for first in range(0, len(weight), step):
             tile = weight[first : first + step]
-            torch.mm(self._tile(*tile.shape).copy_(tile), inputs.T, out=output[first : first + step])
+            torch.mm(self._tile(*tile.shape, dtype=dtype).copy_(tile), inputs.T, out=output[first : first + step])
         return output.T
 
     @cached_property
@@ -321,14 +327,14 @@ class Reader:
         change = merge.of(tensor) if merge else None
         if change is None:
             rows = [self._checkpoint.read_rows(self._embedding, i, i + 1) for i in ids.tolist()]
-            return torch.cat(rows).float()
-        embedded = torch.empty(TOKENS, width)
+            return torch.cat(rows).to(self._dtype)
+        embedded = torch.empty(TOKENS, width, dtype=self._dtype)
         for part in self._checkpoint.read_ahead([self._embedding]):
             rows = part.rows()
-            exact = torch.empty(rows.shape)
+            exact = torch.empty(rows.shape, dtype=unrounded_dtype(rows.dtype))
             change(part.first, rows, torch.empty_like(rows), exact)
             here = (ids >= part.first) & (ids < part.first + len(rows))
-            embedded[here] = exact[ids[here] - part.first]
+            embedded[here] = exact[ids[here] - part.first].to(self._dtype)
         return embedded
 
 
@@ -336,16 +342,16 @@ def _adding(merge: Merge, name: str) -> Callable[[nn.Module, tuple, torch.Tensor
     """A forward hook that adds what the differences of the parameter `name` make of the module's input."""
 
     def add(_: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
-        left, right = merge.factors(name)
+        left, right = merge.factors(name, inputs[0].dtype)
         return output + F.linear(F.linear(inputs[0], right), left)
 
     return add
 
 
 @torch.no_grad()
-def _logits_of_whole(folder: Path, checkpoint: Checkpoint, merge: Merge | None = None) -> torch.Tensor:
+def _logits_of_whole(frame: Frame, folder: Path, checkpoint: Checkpoint, merge: Merge | None = None) -> torch.Tensor:
     """The same, with all weights in memory: transformers puts some of this model together from several stored ones."""
-    stored = {name: torch.empty(checkpoint.shape(name)) for name in checkpoint}
+    stored = {name: torch.empty(checkpoint.shape(name), dtype=frame.dtype) for name in checkpoint}
     for name, value in stored.items():
         matrix = value.view(matrix_shape(value.shape))
         change = merge.of(checkpoint.tensor(name)) if merge else None
@@ -353,12 +359,14 @@ def _logits_of_whole(folder: Path, checkpoint: Checkpoint, merge: Merge | None =
             rows = part.rows()
             place = matrix[part.first : part.first + len(rows)]
             if change:
-                change(part.first, rows, torch.empty_like(rows), place)
+                exact = torch.empty(rows.shape, dtype=unrounded_dtype(rows.dtype))
+                change(part.first, rows, torch.empty_like(rows), exact)
+                place.copy_(exact)
             else:
                 place.copy_(rows)
     config = model_config(folder)
     model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
-        None, config=config, state_dict=stored, dtype=torch.float32
+        None, config=config, state_dict=stored, dtype=frame.dtype
     )
     model.eval()
     ids = _tokens(model.get_input_embeddings().weight.shape[0])

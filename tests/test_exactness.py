@@ -1,6 +1,7 @@
 """Differences and merges against an independent computation, element for element, on real tiny checkpoints."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dem import mamba
+from dem.diffs import Difference
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -123,6 +125,36 @@ def test_several_domains_are_the_weighted_sum(tmp_path, tokenizer, options, fact
             total += tensor.numel()
     assert total > 10_000
     assert wrong <= 1  # float32 sums may fall on the other side of a tie; half precision would be wrong in thousands
+
+
+@pytest.mark.parametrize("storage", ["dense", "lowrank"])
+def test_over_a_float32_base_every_element_is_the_float64_sum_rounded_once(tmp_path, tokenizer, storage):
+    place = make_workplace(tmp_path, tokenizer)
+    for i, domain in enumerate(DOMAINS):
+        make_adapter(place.base, place.layout.adapter(domain), seed=i)
+        assert place.diff(domain, "--diff.storage", storage) == 0
+    # With round weights such as 0.7 many sums lie halfway between two numbers, where float64's last bit decides.
+    weights, scale = {"web": math.sqrt(0.5), "social": math.e / 3}, math.pi / 2
+    options = ("--merge.weights", json.dumps(weights), "--merge.normalize", "false", "--merge.scale", repr(scale))
+    assert place.merge("--evaluation.enabled", "false", *options) == 0
+
+    differences = {d: Difference(*place.layout.existing_difference(d)) for d in DOMAINS}
+    merged, changed = weights_of(place.layout.merged_model), 0
+    for name, tensor in weights_of(place.base).items():
+        if name not in differences["web"]:
+            continue
+        exact = tensor.double()
+        for domain, difference in differences.items():
+            factors = difference.factors(name)
+            assert (factors is not None) is (storage == "lowrank"), domain
+            change = factors[0].double() @ factors[1].double() if factors else difference.read(name).double()
+            exact += scale * weights[domain] * change
+        assert torch.equal(merged[name], exact.float()), name
+        changed += tensor.numel()
+    assert changed > 10_000
+
+    check = json.loads((place.layout.merged_model / "dem_provenance.json").read_text())["check"]
+    assert 0 < check["relative"] < check["limit"] <= 1e-5  # the rounding is seen, and little else would pass
 
 
 def test_merged_model_loads_and_generates(tmp_path, tokenizer):

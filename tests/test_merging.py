@@ -187,6 +187,30 @@ def test_a_model_that_computes_something_else_is_not_put_in_place(place, monkeyp
     assert all(torch.equal(before[n], after[n]) for n in before)
 
 
+@pytest.mark.parametrize("storage", ["dense", "lowrank"])
+def test_over_a_float32_base_a_change_beyond_rounding_is_noticed(tmp_path, tokenizer, monkeypatch, capsys, storage):
+    place = make_workplace(tmp_path, tokenizer)
+    for i, domain in enumerate(DOMAINS):
+        make_adapter(place.base, place.layout.adapter(domain), seed=i)
+    differences(place, "--diff.storage", storage)
+    write = verify.write_model
+
+    def wrong(frame, folder, *rest):
+        written = write(frame, folder, *rest)
+        tensors = load_file(folder / "model.safetensors")
+        save_file(
+            {n: t * (1 + 1e-4) if "layers.1.mixer.in_proj" in n else t for n, t in tensors.items()},
+            folder / "model.safetensors",
+            metadata={"format": "pt"},
+        )
+        return written
+
+    assert place.merge(*ALONE) == 0
+    monkeypatch.setattr(verify, "write_model", wrong)
+    assert place.merge(*ALONE) == 1
+    assert "read again, gives other logits" in capsys.readouterr().err
+
+
 def test_dry_run_says_the_plan_and_writes_nothing(place, capsys):
     differences(place)
     before = sorted(p for p in place.root.rglob("*"))
