@@ -37,6 +37,8 @@ LEAST_LIMIT = {torch.float32: 1e-3, torch.float64: 1e-5}
 float32: norms, the scan's state."""
 TILES_AT_ONCE = 4
 """Tiles of a weight that are widened together."""
+EXPERTS = "eager"
+"""How transformers computes a mixture of experts: torch's grouped product has no float64."""
 ALIGNED = 64
 """Bytes of which a parameter's address is a multiple."""
 
@@ -177,7 +179,9 @@ class Frame:
         """Of the configuration in `folder`, to compute in `dtype`."""
         self.dtype = dtype
         with init_empty_weights():
-            self.model = AutoModelForCausalLM.from_config(model_config(folder), dtype=dtype).eval()
+            self.model = AutoModelForCausalLM.from_config(
+                model_config(folder), dtype=dtype, experts_implementation=EXPERTS
+            ).eval()
         lists = (module for module in self.model.base_model.modules() if isinstance(module, nn.ModuleList))
         self.layers: Iterable[nn.Module] = next(lists, [])
         largest = max((self._size(layer) for layer in self.layers), default=0)
@@ -366,7 +370,7 @@ def _logits_of_whole(frame: Frame, folder: Path, checkpoint: Checkpoint, merge: 
                 place.copy_(rows)
     config = model_config(folder)
     model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
-        None, config=config, state_dict=stored, dtype=frame.dtype
+        None, config=config, state_dict=stored, dtype=frame.dtype, experts_implementation=EXPERTS
     )
     model.eval()
     ids = _tokens(model.get_input_embeddings().weight.shape[0])
