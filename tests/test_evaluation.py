@@ -114,6 +114,12 @@ def test_nothing_a_model_says_acts_as_markdown():
     assert not set("|<>`*_[]#!~\\$@\n\r") & set(cell.replace("<br>", "").replace("&#", ""))
     assert "://" not in cell and "www." not in cell
     assert html.unescape(cell.replace("<br>", "\n")).split() == bad.split()
+    assert as_text("a\x00b\x1b[31m\u202ec\u2066d\ud800\x7f\x85") == (
+        "a⟨U+0000⟩b⟨U+001B⟩&#91;31m⟨U+202E⟩c⟨U+2066⟩d⟨U+D800⟩⟨U+007F⟩"
+    )
+    assert (
+        as_text("가족 \U0001f468\u200d\U0001f469\u200d\U0001f467") == "가족 \U0001f468\u200d\U0001f469\u200d\U0001f467"
+    )
     assert as_text("값은 1,947m (약). 12:30에!") == "값은 1,947m (약). 12&#58;30에&#33;"
 
 

@@ -12,7 +12,7 @@ import shutil
 import pytest
 
 from dem.evaluation.prompts import Prompt
-from dem.evaluation.ratings import CRITERIA
+from dem.evaluation.ratings import CRITERIA, read_ratings
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -124,6 +124,44 @@ def test_rated_by_keys_alone_kept_exported_and_folded_in(context, place, tmp_pat
     assert re.search(rf"\| {models[0]} \| .* \| 2 \| unrated \| unrated \| unrated \|", place.report)
     better = "merged" if first[0] == "맑다" else "base"
     assert f"merged against base: {better} is better (people)." in place.report
+
+
+def test_digits_too_many_change_nothing_and_the_last_ones_are_undone(context, place):
+    page = visit(context, place)
+    for key in "54321111":
+        page.keyboard.press(key)
+    for key in "222":  # one prompt's criteria are all rated: the button has the focus
+        page.keyboard.press(key)
+    assert sum(pressed(page), []) == list("54321111")
+    page.keyboard.press("z")
+    page.keyboard.press("Control+z")
+    assert sum(pressed(page), []) == list("543211") and pressed(page)[6:] == [[], []]
+    page.keyboard.press("4")  # goes on where it was undone
+    assert pressed(page)[6] == ["4"]
+    page.keyboard.press("5")
+    page.keyboard.press("Enter")
+    page.keyboard.press("3")
+    assert pressed(page)[0] == ["3"]
+    page.keyboard.press("z")
+    page.keyboard.press("z")  # of the prompt before
+    assert page.locator("#prompt .text").first.text_content() == "오늘 날씨는"
+    assert sum(pressed(page), []) == list("5432114")
+    for _ in range(20):
+        page.keyboard.press("z")
+    assert not any(pressed(page))
+
+
+def test_a_name_that_a_spreadsheet_would_compute_is_exported_as_text(context, place, tmp_path):
+    page = visit(context, place)
+    for name in ("=1+1", "+82", "-이름", "@sum"):
+        page.fill("#rater", name)
+        page.locator("#rater").blur()
+        page.keyboard.press("3")
+        path = export(page, tmp_path / "ratings.csv")
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            assert {row["rater"] for row in csv.DictReader(file)} == {f"'{name}"}
+        assert place.rate(path) == 0
+        assert name in read_ratings(place.layout.ratings).people
 
 
 def test_mouse_languages_and_starting_over(context, place):

@@ -169,7 +169,7 @@ def tally(people=None, verdicts=None, **answers) -> Tally:
     ratings = Ratings(
         {rater: {ids[text]: scores for text, scores in rated.items()} for rater, rated in (people or {}).items()},
         "judge",
-        {(ids[first], ids[second]): verdict for (first, second), verdict in (verdicts or {}).items()},
+        {"judge": {(ids[first], ids[second]): verdict for (first, second), verdict in (verdicts or {}).items()}},
     )
     return Tally(Answers([Prompt("글", None)], models, 8, None), ratings)
 
@@ -211,7 +211,7 @@ def test_people_come_before_a_judge_and_both_are_kept():
     )
     ids = [answer_id("글", text) for text in "가나"]
     ratings = Ratings(
-        {"a": {ids[0]: all_points(4)}}, "j|1", {tuple(ids): verdict("tie"), tuple(ids[::-1]): verdict("tie")}
+        {"a": {ids[0]: all_points(4)}}, "j|1", {"j|1": {tuple(ids): verdict("tie"), tuple(ids[::-1]): verdict("tie")}}
     )
     page = prompt_comparison(answers, ratings)
     assert "| base | 가 | 4 | 4 | 4 | 4 |" in page and "| merged | 나 | 3 (judge) |" in page

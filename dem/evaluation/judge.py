@@ -3,8 +3,8 @@
 import json
 import re
 import secrets
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from dem.common import log, progress_bar
 from dem.evaluation.answers import Answers
@@ -74,13 +74,15 @@ class Call(NamedTuple):
 def judge_pairs(answers: Answers, ratings: Ratings, endpoint: ChatEndpoint, save: Callable[[], None]) -> str | None:
     """Compare the base's answers with the other models' where `ratings` does not hold it yet; add the verdicts to it.
 
-    `save` is called after each verdict. Verdicts of another judge make way.
+    `save` is called after each change. From now on this judge's verdicts count; another's are kept and do not.
 
     Returns:
         What went wrong if the judge was of no use, else None.
     """
     where = f"{endpoint.config.model} at {endpoint.config.base_url}"
-    _make_way(ratings, endpoint.config.model)
+    if ratings.judge != endpoint.config.model:
+        _let_count(ratings, endpoint.config.model)
+        save()
     calls = [call for pair in answers.pairs() for call in _both_orders(*pair)]
     waiting = [call for call in calls if call.ids() not in ratings.verdicts]
     log.info(
@@ -106,11 +108,12 @@ def judge_pairs(answers: Answers, ratings: Ratings, endpoint: ChatEndpoint, save
     return f"the judge {where} gave no verdict at all" if unusable and len(unusable) == len(waiting) else None
 
 
-def _make_way(ratings: Ratings, model: str) -> None:
-    if ratings.judge != model:
-        if ratings.verdicts:
-            log.info(f"judge: the verdicts of {ratings.judge} make way for those of {model}")
-        ratings.judge, ratings.verdicts = model, {}
+def _let_count(ratings: Ratings, model: str) -> None:
+    if ratings.verdicts:
+        log.info(
+            f"judge: {model} counts now; the verdicts of {ratings.judge} are kept and count when it is asked again"
+        )
+    ratings.judge = model
 
 
 def _both_orders(prompt: Prompt, one: str, other: str) -> list[Call]:
@@ -123,7 +126,7 @@ def _verdict(endpoint: ChatEndpoint, call: Call) -> Verdict:
     for _ in range(endpoint.config.retries + 1):
         reply = endpoint.complete(messages, SCHEMA)
         try:
-            return parse_verdict(reply)
+            return parse_verdict(reply, "\n".join(m["content"] for m in messages[:2]))
         except NoVerdictError as mistake:
             reason = mistake
         again = {"role": "user", "content": _AGAIN.format(form=_FORM)}
@@ -145,16 +148,75 @@ def _messages(call: Call, nonce: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": instructions}, {"role": "user", "content": "\n\n".join(material)}]
 
 
-def parse_verdict(reply: str) -> Verdict:
-    """The verdict that `reply` is, but for a model's thoughts before it and a code fence around it.
+_THOUGHTS_END = re.compile(
+    r"</\s*(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad)\s*>|\[/THINK\]|◁/think▷",
+    re.IGNORECASE,
+)
+_OPEN_THOUGHTS = re.compile(
+    r"\s*(?:<\s*(?:think|thought|reason|reflection|analysis|scratchpad)|\[THINK\]|◁think▷)", re.I
+)
+_CHANNEL_MARK = re.compile(r"<\|[^<>|\s]{1,40}\|?>")
+"""<|channel|>, <|message|>, <|return|>: what a server should have taken out of a reply and sometimes leaves."""
+_MARKUP = re.compile(r"(?:[\s\ufeff`~]|</?\w+>|(?<=[`~])\w+)*", re.ASCII)
+"""What may stand on the line before the JSON: a fence and its language, a tag."""
+
+
+LONGEST = 20_000
+"""Characters in which a verdict is looked for."""
+
+
+def parse_verdict(reply: str, material: str = "") -> Verdict:
+    """The verdict in `reply`: the one JSON object of the demanded shape in what follows the model's thoughts.
+
+    Fences, tags and words on other lines may stand around it. What stands behind other words on a line, or word for
+    word in the `material` that was judged, is no verdict: there the judge is quoting.
 
     Raises:
-        NoVerdictError: it is none. JSON amid other words does not count: the judge may only be quoting an answer.
+        NoVerdictError: there is none, or there are two that differ.
     """
-    text = re.sub(r"^\s*<think>.*?</think>", "", reply, flags=re.DOTALL).strip()
-    if fenced := re.fullmatch(r"```(?:json)?\n(.*)\n```", text, flags=re.DOTALL):
-        text = fenced[1]
+    ends = [0, *(tag.end() for tag in _THOUGHTS_END.finditer(reply))]  # the last one: thoughts may speak of the tag
+    text = reply[ends[-1] :]
+    if _OPEN_THOUGHTS.match(text):
+        raise NoVerdictError("a reply that ends amid the judge's thoughts")
+    if len(text) > LONGEST:
+        raise NoVerdictError(f"a reply of {len(text):,} characters behind the judge's thoughts")
+    text = next((part for part in reversed(_CHANNEL_MARK.split(text)) if part.strip()), "")
+    found = [
+        (verdict, bool(_MARKUP.fullmatch(text, text.rfind("\n", 0, start) + 1, start)))
+        for start, end, content in _json_objects(text)
+        if (verdict := _verdict_in(content)) and text[start:end] not in material
+    ]
+    if not found:
+        raise NoVerdictError(f"a reply that is not the JSON demanded ({' '.join(repr(text).split())[:100]})")
+    if any(verdict != found[0][0] for verdict, _ in found):
+        raise NoVerdictError("a reply of several verdicts that differ")
+    if not any(alone for _, alone in found):
+        raise NoVerdictError("a reply that has the JSON demanded amid other words, as if it were quoting")
+    return found[0][0]
+
+
+def _json_objects(text: str) -> Iterator[tuple[int, int, Any]]:
+    """Where each JSON object in `text` begins and ends, and its content; those within another one are not named."""
+    start, decoder = text.find("{"), json.JSONDecoder()
+    while start >= 0:
+        try:
+            content, end = decoder.raw_decode(text, start)
+            yield start, end, content
+        except ValueError:
+            end = start + 1
+        except RecursionError:  # and again at each of its inner brackets
+            return
+        start = text.find("{", end)
+
+
+def _verdict_in(content: Any) -> Verdict | None:
+    """The verdict that a JSON value is; a judge may say 3.0 for 3."""
     try:
-        return verdict_of(json.loads(text))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise NoVerdictError(f"a reply that is not the JSON demanded ({' '.join(repr(error).split())[:100]})") from None
+        points = {place: {c: _whole(content[place][c]) for c in CRITERIA} for place in ("first", "second")}
+        return verdict_of({**points, "better": content["better"]})
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _whole(points: Any) -> Any:
+    return int(points) if type(points) is float and points.is_integer() else points

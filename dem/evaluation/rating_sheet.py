@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 from dem.errors import RequestError
@@ -105,7 +106,7 @@ def _rating(header: list[str], line: str, known: dict[str, set[str]]) -> tuple[s
         raise ValueError(f"has {len(row)} fields, not {len(header)}")
     fields = dict(zip(header, row, strict=True))
     place = f"(prompt {fields['prompt'][:9]}, answer {fields['answer'][:9]})"
-    rater = " ".join(fields["rater"].split())
+    rater = re.sub(r"^'(?=[=+\-@])", "", " ".join(fields["rater"].split()))  # as the page's export defuses a formula
     if not rater:
         raise ValueError("names no rater")
     if fields["prompt_id"] not in known:

@@ -15,7 +15,9 @@ from dem.atomic import write_text
 from dem.common import read_json
 from dem.errors import RequestError
 
-FORMAT = 1
+FORMAT = 2
+OF_ONE_JUDGE = 1
+"""The format before it, which is still read."""
 POINTS = (1, 2, 3, 4, 5)
 OUTCOMES = ("first", "second", "tie")
 
@@ -78,17 +80,29 @@ class Ratings:
     people: dict[str, dict[str, Scores]] = field(default_factory=dict)
     """Scores by rater and answer id."""
     judge: str = ""
-    """The model whose verdicts these are; there is one judge at a time."""
-    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
-    """By the ids of the two answers, in the order in which the judge saw them."""
+    """The model whose verdicts count: the one that was asked last."""
+    judges: dict[str, dict[tuple[str, str], Verdict]] = field(default_factory=dict)
+    """Each judge's verdicts, by its model's name and the ids of the two answers in the order in which it saw them."""
+
+    @property
+    def verdicts(self) -> dict[tuple[str, str], Verdict]:
+        """Those that count, of `judge`."""
+        return self.judges.setdefault(self.judge, {})
 
     def write(self, path: Path) -> None:
         """Write all to `path`, as JSON."""
-        verdicts = [
-            {"first_id": first, "second_id": second, **asdict(verdict)}
-            for (first, second), verdict in self.verdicts.items()
+        judges = [
+            {
+                "model": model,
+                "verdicts": [
+                    {"first_id": first, "second_id": second, **asdict(verdict)}
+                    for (first, second), verdict in verdicts.items()
+                ],
+            }
+            for model, verdicts in self.judges.items()
+            if verdicts
         ]
-        content = {"format": FORMAT, "people": self.people, "judge": {"model": self.judge, "verdicts": verdicts}}
+        content = {"format": FORMAT, "people": self.people, "judge": self.judge, "judges": judges}
         write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -101,7 +115,7 @@ def read_ratings(path: Path) -> Ratings:
     if not path.exists():
         return Ratings()
     content = read_json(path)
-    if content.get("format") != FORMAT:
+    if content.get("format") not in (OF_ONE_JUDGE, FORMAT):
         raise RequestError(f"{path} has format {content.get('format')!r}, not {FORMAT}: move it away")
     try:
         return _ratings(content)
@@ -114,8 +128,13 @@ def _ratings(content: dict[str, Any]) -> Ratings:
         rater: {answer: _checked(scores) for answer, scores in rated.items()}
         for rater, rated in content["people"].items()
     }
-    verdicts = {(v["first_id"], v["second_id"]): verdict_of(v) for v in content["judge"]["verdicts"]}
-    return Ratings(people, str(content["judge"]["model"]), verdicts)
+    if content["format"] == OF_ONE_JUDGE:
+        content |= {"judge": content["judge"]["model"], "judges": [content["judge"]]}
+    judges = {
+        str(judge["model"]): {(v["first_id"], v["second_id"]): verdict_of(v) for v in judge["verdicts"]}
+        for judge in content["judges"]
+    }
+    return Ratings(people, str(content["judge"]), judges)
 
 
 def verdict_of(content: Any) -> Verdict:

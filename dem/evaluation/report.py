@@ -1,6 +1,7 @@
 """What was measured of the models; and any text as Markdown that shows it as it is."""
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,24 @@ def captioned(picture: Path, what: str, caption: str) -> list[str]:
 
 
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]<>#+!|~&$@^]|:(?=//|\w)|(?<=www)\.", re.IGNORECASE)
+JOINERS = "\u200c\u200d"
+"""Format characters that belong to the writing of words and emoji."""
 
 
 def as_text(text: str) -> str:
-    """`text` on one line and shown as it is: what could act as Markdown, HTML or a link stands as HTML entities."""
+    """`text` on one line and shown as it is: what could act as Markdown, HTML or a link stands as HTML entities.
+
+    What would be invisible and act on the text around it or on a terminal (control characters, those that turn the
+    direction of writing, lone surrogates) is shown by its number, such as ⟨U+202E⟩.
+    """
     lines = [" ".join(line.split()) for line in text.strip().splitlines()]
-    return "<br>".join(_MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", line) for line in lines)
+    return "<br>".join("".join(map(_visible, _MARKDOWN.sub(_entity, line))) for line in lines)
+
+
+def _entity(found: re.Match[str]) -> str:
+    return f"&#{ord(found[0])};"
+
+
+def _visible(character: str) -> str:
+    hidden = unicodedata.category(character) in ("Cc", "Cf", "Cs") and character not in JOINERS
+    return f"⟨U+{ord(character):04X}⟩" if hidden else character
