@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 import xxhash
-from safetensors import SafetensorError
 from torch.distributed.checkpoint.api import CheckpointException
 from transformers import TrainerCallback
 
@@ -157,13 +156,13 @@ def saving(path: Path) -> Iterator[None]:
     """While `path` is written: what fails on the way to the disk is told in one line, with what to do.
 
     Raises:
-        WorkError: in place of the different errors of Python, torch and safetensors.
+        WorkError: in place of what Python, torch, safetensors and tokenizers raise, each something else.
     """
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, RequestError, WorkError):
         raise
-    except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
+    except (Exception, CheckpointException) as error:
         reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[0]
         there = next(folder for folder in (path, *path.parents) if folder.exists())
         free = shutil.disk_usage(there).free / 2**30
