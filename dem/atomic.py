@@ -104,7 +104,10 @@ def _full_disk_said(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise WorkError(f"{path} could not be written: {error.strerror}; nothing of it was left behind") from None
+            raise WorkError(
+                f"{path} could not be written: {error.strerror}; nothing of it was left behind: make room, and give "
+                "the same command again"
+            ) from None
         raise
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,26 @@ class _Console(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
+class _LogFile(logging.FileHandler):
+    """A file that stops no work when it cannot be written (the disk is full): the console says so, once."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say what failed; see logging.Handler."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._told:
+            self._told = True
+            log.info(f"WARNING: {self.baseFilename} cannot be written ({error.strerror}): it goes on without")
+
+    def close(self) -> None:
+        """Close the file; what could not be written before cannot be written now."""
+        with suppress(OSError):
+            super().close()
+
+
 def start_log(path: Path | None, append: bool = False) -> None:
     """Send the project's log to stderr and, if `path` is given, to a new file there (or to the end of the old one).
 
@@ -52,7 +72,7 @@ def start_log(path: Path | None, append: bool = False) -> None:
     """
     handlers: list[logging.Handler] = [_Console() if processes.is_main() else logging.NullHandler()]
     if path and processes.is_main():
-        handlers.append(logging.FileHandler(path, mode="a" if append else "w", encoding="utf-8"))
+        handlers.append(_LogFile(path, mode="a" if append else "w", encoding="utf-8"))
     for handler in log.handlers:
         handler.close()
     log.handlers = handlers

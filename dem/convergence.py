@@ -12,6 +12,7 @@ from transformers.trainer_callback import ProgressCallback
 
 from dem.atomic import write_text
 from dem.common import log, peak_memory_gib
+from dem.training_states import saving
 
 COLUMNS = (
     "step",
@@ -83,7 +84,8 @@ class ConvergenceLog(TrainerCallback):
         seconds = max(time.monotonic() - self._began - self._evaluating, 1e-9)
         entry.update(elapsed_seconds=self.seconds, tokens_per_second=trained / seconds)  # saved with Trainer's state
         row = self._note(entry)
-        write_text(self.table, self._as_csv())
+        with saving(self.table):
+            write_text(self.table, self._as_csv())
         where = f"step {row['step']}/{state.max_steps}  epoch {row['epoch']:.2f}"
         if "eval_loss" in entry:
             log.info(f"{where}  eval_loss {entry['eval_loss']:.4f}")

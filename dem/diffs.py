@@ -51,8 +51,8 @@ class Index:
     """What the vector holds and where it came from; names are those in the base checkpoint."""
 
     domain: str
-    base: dict[str, str]
-    """name and fingerprint of the base model."""
+    base: dict[str, str | None]
+    """name and fingerprint of the base model, and what `base_files` says of the rest of it (not in older files)."""
     source: dict[str, Any]
     """kind, path and fingerprint of what the difference was made from, and the data's fingerprint where known."""
     storage: str

@@ -126,7 +126,9 @@ def merge(
     from dem.merge_plan import plan_merge
     from dem.merging import Merge, make_provenance, open_differences, require_base, write_other_files, write_record
     from dem.rewrite import model_dtype
+    from dem.run_record import read_record
     from dem.streams import one_thread_each
+    from dem.trained_adapter import log_settings_changed
 
     config, layout = request.config, request.layout
     began = time.monotonic()
@@ -134,6 +136,10 @@ def merge(
     differences = open_differences(domains, layout, checkpoint)
     weights = ", ".join(f"{domain} {config.merge.weights[domain]:g}" for domain in domains)
     log.info(f"merge: {config.merge.method} of {weights} on {base}")
+    for domain, difference in differences.items():
+        record = read_record(layout.adapter(domain)) if difference.index.source.get("kind") == "adapter" else None
+        if record:
+            log_settings_changed(domain, record, config)
     if left_out := [d for d in config.domains if d not in domains]:
         log.info(f"merge: {', '.join(left_out)} have no weight and take no part")
 

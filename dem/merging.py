@@ -31,20 +31,22 @@ from dem.layout import RUN_RECORD, Layout
 from dem.methods import METHODS, check_weights, combiner, parameter_weights, weighted_factors
 from dem.rewrite import Change, unrounded_dtype
 from dem.streams import Scratch
+from dem.trained_adapter import base_files, require_as_trained, require_same_base_files
 
 
 def open_differences(domains: list[str], layout: Layout, checkpoint: Checkpoint) -> dict[str, Difference]:
     """Each domain's Difference, by domain.
 
     Raises:
-        RequestError: a difference is missing or damaged, was made from another base than the others, or changes a
-            parameter that the base does not have in that shape. All mistakes are named together.
+        RequestError: a difference is missing or damaged, its adapter or the base's config.json or tokenizer is no
+            longer what it was made with, or it changes a parameter that the base does not have in that shape. All
+            mistakes are named together.
     """
-    differences, mistakes = {}, []
+    differences, mistakes, files = {}, [], base_files(checkpoint.folder)
     for domain in domains:
         try:
             differences[domain] = Difference(*layout.existing_difference(domain))
-            _require_own(differences[domain], domain, layout.adapter(domain))
+            _require_own(differences[domain], domain, layout.adapter(domain), files)
             _require_fit(differences[domain], checkpoint)
         except RequestError as mistake:
             mistakes.append(str(mistake))
@@ -55,16 +57,22 @@ def open_differences(domains: list[str], layout: Layout, checkpoint: Checkpoint)
     return differences
 
 
-def _require_own(difference: Difference, domain: str, adapter: Path) -> None:
-    """Refuse a difference of another domain, or of an adapter that was trained anew since."""
+def _require_own(difference: Difference, domain: str, adapter: Path, files: dict[str, str | None]) -> None:
+    """Refuse a difference of another domain, or of an adapter or a base that has changed since; `files` are the base's.
+
+    An adapter that is no longer there is not asked for.
+    """
     index = difference.index
     if index.domain != domain:
         raise RequestError(f"{difference.path} is the difference of domain {index.domain}, by its index: make it again")
     is_adapters = index.source.get("kind") == "adapter" and (adapter / "adapter_config.json").is_file()
+    if is_adapters:
+        require_as_trained(adapter, files)
     if is_adapters and index.source.get("fingerprint") != adapter_fingerprint(adapter):
         raise RequestError(
             f"{difference.path} is older than the adapter in {adapter}, which has changed: make it again"
         )
+    require_same_base_files(index.base, files, f"{difference.path} was made", "make it again (dem/vector_diff.py)")
 
 
 def require_base(differences: dict[str, Difference], fingerprint: str) -> None:

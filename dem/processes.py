@@ -99,11 +99,15 @@ def main_first() -> Iterator[None]:
         yield
 
 
-def on_main(work: Callable[..., Any], *arguments: Any) -> None:
-    """When all have come, call `work` in the main process; all of them go on when it is done."""
+def on_main(work: Callable[..., Any], *arguments: Any) -> Any:
+    """When all have come, call `work` in the main process; all of them go on with what it returned."""
+    returned = [None]
     with main_first():
         if is_main():
-            work(*arguments)
+            returned = [work(*arguments)]
+    if count() > 1:
+        dist.broadcast_object_list(returned, src=0)
+    return returned[0]
 
 
 def own_part(parameter: torch.Tensor) -> torch.Tensor:

@@ -1,24 +1,31 @@
-"""The record of a training, kept beside its adapter: what made it, and what has changed since."""
+"""The record of a training, kept beside its adapter: what made it, and what has changed since.
+
+PEFT's and transformers' classes are imported where they are used, as in `common`.
+"""
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import peft
 import torch
 import transformers
 import xxhash
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from dem import processes
+from dem.common import read_json
 from dem.config import Config
-from dem.corpus import tokenizer_fingerprint
+from dem.errors import RequestError
+from dem.layout import RUN_RECORD
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 
 def run_record(
     config: Config,
     base_fingerprint: str,
-    base_config: PreTrainedConfig,
-    tokenizer: PreTrainedTokenizerBase,
+    base_config: "PreTrainedConfig",
+    tokenizer: "PreTrainedTokenizerBase",
     data_fingerprint: str | dict[str, str],
     shares: dict[str, float] | None = None,
 ) -> dict[str, Any]:
@@ -28,14 +35,17 @@ def run_record(
         data_fingerprint: of the domain's files or, for a mixture, of each domain's.
         shares: of the mixture's domains, adding up to 1.
     """
+    import peft
+
+    from dem.corpus import tokenizer_fingerprint
+
     full = config.as_dict()
     del full["data"]["mixtures"]  # of which only its own matters to an adapter
-    described = {k: v for k, v in base_config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
     return {
         "base": {
             "name": config.base_model,
             "fingerprint": base_fingerprint,
-            "config": xxhash.xxh3_128(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest(),
+            "config": config_fingerprint(base_config),
             "tokenizer": tokenizer_fingerprint(tokenizer),
         },
         "data": {**full["data"], "fingerprint": data_fingerprint},
@@ -47,6 +57,31 @@ def run_record(
     }
 
 
+def config_fingerprint(config: "PreTrainedConfig") -> str:
+    """A hash (128 bits, hexadecimal) of a model's configuration, as this version of transformers understands it."""
+    described = {k: v for k, v in config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
+    return xxhash.xxh3_128(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def read_record(adapter: Path) -> dict[str, Any] | None:
+    """The record beside the adapter in this folder; None beside one that was not made by stage 1.
+
+    Raises:
+        RequestError: the record is damaged.
+    """
+    path = adapter / RUN_RECORD
+    if not path.exists():
+        return None
+    record = read_json(path)
+    sections = ("base", "data", "training", "lora", "versions", "adapter")
+    numbers = ("seconds", "tokens")
+    if any(not isinstance(record.get(name, {}), dict) for name in sections) or any(
+        not isinstance(record.get(name, 0), int | float) for name in numbers
+    ):
+        raise RequestError(f"{path} is not the record of a training: remove it or train again")
+    return record
+
+
 WITHOUT_EFFECT = (
     "base.name",
     "training.logging_steps",
@@ -54,8 +89,9 @@ WITHOUT_EFFECT = (
     "training.save_steps",
     "seconds",
     "tokens",
+    "adapter",
 )
-"""Entries of a run's record that do not change the adapter."""
+"""Entries of a run's record that do not change the adapter, or are what became of it."""
 
 _NAMES = {
     "base.fingerprint": "the base's weights",
@@ -70,6 +106,16 @@ def changes(before: dict[str, Any], now: dict[str, Any], ignored: tuple[str, ...
     old, new = _flat(before), _flat(now)
     different = [k for k in {**old, **new} if old.get(k) != new.get(k) and not k.startswith(ignored)]
     return [_name(key) or f"{key} {old.get(key)} -> {new.get(key)}" for key in different]
+
+
+def settings_changed(record: dict[str, Any], config: Config) -> list[str]:
+    """Where the config differs from what the record's training was asked for: `lora.r 4 -> 8`, a phrase each.
+
+    What the record does not know, being of an earlier version, is passed over.
+    """
+    before, now = _flat(record), _flat(config.as_dict())
+    asked = [key for key in now if key.startswith(("data.", "training.", "lora.")) and key in before]
+    return changes({key: before[key] for key in asked}, {key: now[key] for key in asked})
 
 
 def _name(key: str) -> str | None:

@@ -1,10 +1,13 @@
 """A Trainer whose processes together do what one does alone: the same steps, on the same blocks, with the same loss."""
 
+from pathlib import Path
+
 import torch
 from transformers import Trainer, TrainerCallback
 
 from dem import processes
 from dem.training_checks import FiniteTrainer
+from dem.training_states import saving
 
 
 class TooLittleMemory(torch.OutOfMemoryError):
@@ -32,6 +35,10 @@ class SharedTrainer(FiniteTrainer):
         if self.is_fsdp_enabled:
             contexts.enter_context(self.accelerator.autocast())
         return contexts
+
+    def _save_checkpoint(self, model, trial):
+        with saving(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"):
+            super()._save_checkpoint(model, trial)
 
     def _run_epoch(self, **keywords):
         # Trainer asks whether it is done only after a step. A state saved at the last one leaves a part of an epoch

@@ -21,6 +21,7 @@ from dem.diffs import adapter_fingerprint
 from dem.errors import RequestError
 from dem.layout import RUN_RECORD
 from dem.names import Names
+from dem.run_record import read_record
 
 NOT_A_DIFFERENCE = (
     "layer_replication",
@@ -369,15 +370,16 @@ def adapter_source(adapter: Path, base_fingerprint: str) -> dict[str, str | None
         "fingerprint": adapter_fingerprint(adapter),
         "data_fingerprint": None,
     }
-    record = adapter / RUN_RECORD
-    if not record.is_file():
+    made_by = read_record(adapter)
+    if made_by is None:
         return source
-    made_by = read_json(record)
     try:
         trained_on, data = made_by["base"], made_by["data"]["fingerprint"]
         same_base = trained_on["fingerprint"] == base_fingerprint
-    except (KeyError, TypeError):
-        raise RequestError(f"{record} is not the record of a training: remove it or train again") from None
+    except KeyError as missing:
+        raise RequestError(
+            f"{adapter / RUN_RECORD} is not the record of a training, it lacks {missing}: remove it or train again"
+        ) from None
     if not same_base:
         raise RequestError(
             f"{adapter} was trained on another base ({trained_on.get('name')}) than base_model: "

@@ -48,7 +48,9 @@ def train(request: Request) -> None:
         start_log,
     )
     from dem.run_record import run_record
+    from dem.trained_adapter import adapter_files
     from dem.training_blocks import TrainingText
+    from dem.training_states import SavedStates, saving
 
     processes.join()
     training.require_equal_shares(config.training.batch_size)
@@ -66,24 +68,26 @@ def train(request: Request) -> None:
     if not request.overwrite and training.is_trained(layout.adapter(domain), record):
         return
 
-    blocks = text.blocks(tokenizer)
-    state = layout.training_state(domain)
+    precision = choose_precision(config.training.precision)
+    run = record | {"processes": processes.count(), "precision": precision.name}
+    states = SavedStates(layout.training_state(domain), run)
+    going_on = processes.on_main(states.can_go_on, request.overwrite)
 
-    start_log(layout.train_log(domain), append=training.can_resume(state, record))
+    blocks = text.blocks(tokenizer)
+    start_log(layout.train_log(domain), append=going_on)
     training.log_surroundings(config, base)
     for line in blocks.notes:
         log.info(line)
     log.info(f"{len(blocks.train):,} blocks of {config.data.max_length} tokens, {config.training.batch_size} a step")
-    precision = choose_precision(config.training.precision)
     log.info(f"precision: {precision.name}: {precision.reason}")
     device = "cpu" if processes.sharding() else None
     model = load_model(base, precision.dtype, hub_kernels=config.hub_kernels, to_train=True, device=device)
     require_vocabulary(model, tokenizer)
     model = training.with_adapter(model, config)
 
-    processes.on_main(training.open_state, state, record)
+    processes.on_main(states.open)
     record["seconds"], record["tokens"] = training.run_training(
-        model, tokenizer, blocks, config, precision.name, state, table
+        model, tokenizer, blocks, config, precision.name, states, table
     )
     weights = training.adapter_weights(model)
     is_main = processes.is_main()
@@ -91,9 +95,11 @@ def train(request: Request) -> None:
     if not is_main:
         return
 
-    plots.convergence(table, picture, domain)
-    with new_folder(layout.adapter(domain)) as folder:
+    with saving(picture):
+        plots.convergence(table, picture, domain)
+    with saving(layout.adapter(domain)), new_folder(layout.adapter(domain)) as folder:
         model.save_pretrained(folder, safe_serialization=False, state_dict=weights)
+        record["adapter"] = adapter_files(folder)
         (folder / RUN_RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     log.info(
         f"{domain}: trained in {record['seconds'] / 60:.1f} min, peak memory {peak_memory_gib():.2f} GiB "

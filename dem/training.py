@@ -1,10 +1,9 @@
-"""Stage 1's parts: the adapter on the base, the blocks as a dataset, Trainer's settings, the state of a run."""
+"""Stage 1's parts: the adapter on the base, the blocks as a dataset, Trainer's settings, the run."""
 
 import gc
 import json
 import re
 import shlex
-import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,24 +18,23 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from dem import mamba, processes
-from dem.atomic import write_text
 from dem.chunked_loss import choose_loss_at_first_batch, use_chunked_loss
-from dem.common import log, progress_wanted, read_json, reuse_freed_memory
+from dem.common import log, progress_wanted, reuse_freed_memory
 from dem.config import Config
 from dem.convergence import ConvergenceLog, ProgressBar
 from dem.errors import RequestError, SharedError, WorkError
 from dem.layout import RUN_RECORD
-from dem.run_record import WITHOUT_EFFECT, changes
+from dem.run_record import WITHOUT_EFFECT, changes, read_record
 from dem.shared_trainer import Rehearsal, SharedTrainer, TooLittleMemory
+from dem.trained_adapter import require_untouched
 from dem.training_blocks import TrainingBlocks
 from dem.training_checks import StopOnSignal, WatchAdapters
+from dem.training_states import MarkComplete, SavedStates
 
 
 def log_surroundings(config: Config, base: Path) -> None:
@@ -139,10 +137,10 @@ def run_training(
     blocks: TrainingBlocks,
     config: Config,
     precision: str,
-    state: Path,
+    states: SavedStates,
     table: Path,
 ) -> tuple[float, int]:
-    """Train the adapter; go on from a saved state in `state` if there is one, and keep the convergence in `table`.
+    """Train the adapter; go on from the newest of `states` if there is one, and keep the convergence in `table`.
 
     The effective batch is `training.batch_size` blocks, in all processes together. Where the share of a process does
     not fit into its GPU's memory, it goes through the model in equal parts, whose gradients are accumulated.
@@ -151,8 +149,8 @@ def run_training(
         Seconds and tokens of the training, those before an interruption included.
 
     Raises:
-        WorkError: a loss is not finite, an adapter does not learn, memory does not suffice for one block, or a signal
-            ended the run.
+        WorkError: a loss is not finite, an adapter does not learn, memory does not suffice for one block, a state
+            cannot be saved, or a signal ended the run.
     """
     reuse_freed_memory()
     if processes.sharding():
@@ -167,20 +165,25 @@ def run_training(
     for part in [size for size in range(share, 0, -1) if share % size == 0]:
         convergence = ConvergenceLog(table, len(blocks.train), batch_size, config.data.max_length)
         on_signal = StopOnSignal()
-        resume_from = last_state(state)
-        trainer = _make_trainer(model, tokenizer, blocks, config, precision, state, part)
+        resume_from = states.newest()
+        if resume_from:
+            log.info(f"going on from {resume_from}")
+        trainer = _make_trainer(model, tokenizer, blocks, config, precision, states.folder, part)
         trainer.args.eval_on_start = len(blocks.tune) > 0 and resume_from is None
+        trainer.add_callback(MarkComplete(states))
         trainer.add_callback(on_signal)
         trainer.add_callback(convergence)
         fits = True
         try:
-            trainer.train(resume_from_checkpoint=resume_from)
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         except torch.OutOfMemoryError as error:
             if processes.count() > 1 and not isinstance(error, TooLittleMemory):
                 raise WorkError(_out_of_memory(part, trainer.state.global_step)) from None
             fits = False
         finally:
             on_signal.release()
+            if processes.is_main():
+                states.remove_unfinished()
         if not fits:  # said only here, where the error no longer holds the activations of the failed step
             log.info(f"{part} blocks at once do not fit into memory: trying fewer, {batch_size} a step as before")
             model.load_state_dict(untrained, strict=False)
@@ -224,7 +227,7 @@ def _make_trainer(model, tokenizer, blocks, config, precision, state, part) -> T
         eval_dataset=blocks.tune if len(blocks.tune) else None,
         data_collator=_stack,
         processing_class=tokenizer,
-        callbacks=[WatchAdapters(), MarkComplete()],
+        callbacks=[WatchAdapters()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
@@ -272,27 +275,6 @@ def _stack(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "labels": ids.clone()}
 
 
-COMPLETE = "complete"
-"""Name of the empty file that is put into a saved training state last of all."""
-
-
-class MarkComplete(TrainerCallback):
-    """Marks each saved training state once Trainer has written all of it, and only then removes the one before."""
-
-    def on_save(self, args, state, control, **kwargs):
-        """Put the mark, after everything else that any process writes."""
-        processes.on_main(_complete, Path(args.output_dir), f"checkpoint-{state.global_step}")
-
-
-def _complete(folder: Path, newest: str) -> None:
-    (folder / newest / COMPLETE).touch()
-    for saved in folder.glob("checkpoint-*"):
-        if saved.name != newest:
-            # Without its mark it is no state, whenever the removal is cut off.
-            (saved / COMPLETE).unlink(missing_ok=True)
-            shutil.rmtree(saved)
-
-
 def adapter_weights(model: peft.PeftModel) -> dict[str, torch.Tensor]:
     """The weights that train, by all their names. All processes must ask: where they are sharded, they are gathered."""
     named = model.named_parameters(remove_duplicate=False)  # each of the modules that share an adapter is to find it
@@ -309,43 +291,15 @@ def is_trained(adapter: Path, record: dict[str, Any]) -> bool:
         return False
     if not (adapter / RUN_RECORD).is_file():
         raise RequestError(f"{adapter} holds an adapter from elsewhere; --overwrite trains in its place")
-    made_by = read_json(adapter / RUN_RECORD)
-    if changed := changes(made_by, record, ignored=(*WITHOUT_EFFECT, "versions", "sharding")):
+    made_by = read_record(adapter)
+    ignored = (*WITHOUT_EFFECT, "versions", "sharding")
+    if made_by.get("versions", {}).get("transformers") != transformers.__version__:
+        ignored += ("base.config", "base.tokenizer")  # which are read in another way, and so not comparable
+    if changed := changes(made_by, record, ignored):
         raise RequestError(
             f"{adapter} is trained, and since then there changed {'; '.join(changed)}; --overwrite trains it again"
         )
+    require_untouched(adapter, made_by)
     minutes = made_by.get("seconds", 0) / 60
     log.info(f"{adapter} is already trained with these settings ({minutes:.1f} min); --overwrite trains it again")
     return True
-
-
-def can_resume(folder: Path, record: dict[str, Any]) -> bool:
-    """Whether `folder` holds the state of a run that `record` describes."""
-    record_file = folder / "run.json"
-    return record_file.is_file() and not changes(read_json(record_file), record)
-
-
-def open_state(folder: Path, record: dict[str, Any]) -> None:
-    """Make `folder` ready for the state of a run that `record` describes.
-
-    What a run with another record (other settings, data, base or versions) left there is removed, and so is a state
-    that was cut off while it was written.
-    """
-    if folder.exists() and not can_resume(folder, record):
-        before = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
-        changed = "; ".join(changes(before, record))
-        log.info(f"beginning anew: since the unfinished training in {folder} there changed {changed}")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "run.json", json.dumps(record, indent=1, ensure_ascii=False))
-    for saved in folder.glob("checkpoint-*"):
-        if not (saved / COMPLETE).exists():
-            shutil.rmtree(saved)
-
-
-def last_state(folder: Path) -> str | None:
-    """The saved state to go on from, or None to begin at the first step."""
-    last = get_last_checkpoint(folder)
-    if last:
-        log.info(f"going on from {last}")
-    return last

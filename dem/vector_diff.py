@@ -48,11 +48,13 @@ def make_differences(request: Request) -> None:
     from dem.atomic import require_writable
     from dem.checkpoints import Checkpoint
     from dem.common import base_folder, start_log
+    from dem.trained_adapter import base_files
 
     for domain in domains:
         require_writable(layout.diff_vector(domain).parent, layout.diff_summary(domain, ".json").parent)
     start_log(None)
-    checkpoint = Checkpoint(base_folder(config.base_model))
+    base = base_folder(config.base_model)
+    checkpoint, files = Checkpoint(base), base_files(base)
     with ThreadPoolExecutor(1) as beside:  # where files are read while the rest computes
 
         @cache
@@ -60,7 +62,8 @@ def make_differences(request: Request) -> None:
             return beside.submit(checkpoint.fingerprint)
 
         reports = [
-            make_difference(request, d, origin, checkpoint, fingerprinting, beside) for d, origin in origins.items()
+            make_difference(request, domain, origin, checkpoint, files, fingerprinting, beside)
+            for domain, origin in origins.items()
         ]
         for report in reports:
             report.result()
@@ -71,11 +74,13 @@ def make_difference(
     domain: str,
     origin: Path,
     checkpoint: "Checkpoint",
+    files: dict[str, str | None],
     fingerprinting: Callable[[], Future[str]],
     beside: ThreadPoolExecutor,
 ) -> Future[None]:
     """Make one domain's difference: of the adapter or model in `origin` to the base, which is `checkpoint`.
 
+    `files` are what `base_files` says of the base.
     `fingerprinting` begins to compute the base's fingerprint, in `beside`, or tells where it was begun.
 
     Returns:
@@ -88,6 +93,7 @@ def make_difference(
     from dem.diffs import Index
     from dem.full_model import model_deltas, model_source, open_model
     from dem.sources import adapter_deltas, adapter_source
+    from dem.trained_adapter import log_settings_changed, require_as_trained
 
     gc.collect()  # a model refers to itself in circles, and the domain before's holds its adapter
     if not gc.get_freeze_count():
@@ -102,6 +108,8 @@ def make_difference(
         if config.diff.storage == "lowrank":
             log.info(f"{domain}: stored dense, although diff.storage is lowrank: a full model has no factors")
     else:
+        if record := require_as_trained(origin, files):
+            log_settings_changed(domain, record, config)
         deltas = adapter_deltas(origin, checkpoint.folder, checkpoint)
     elements = sum(math.prod(delta.shape) for delta in deltas)
     size = stored_bytes(deltas, config.diff.storage, config.diff.dtype)
@@ -132,7 +140,7 @@ def make_difference(
         index_file.unlink(missing_ok=True)  # if cut off here, no index stands beside another run's vector
     index = Index(
         domain=domain,
-        base={"name": config.base_model, "fingerprint": fingerprint},
+        base={"name": config.base_model, "fingerprint": fingerprint, **files},
         source=source,
         storage=config.diff.storage,
         dtype=config.diff.dtype,

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, MambaConfig
 from dem import common, mamba, training, training_checks
 from dem.config import Config, DataConfig, LoraConfig, TrainingConfig
 from dem.training_blocks import TrainingBlocks
+from dem.training_states import SavedStates
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
 
@@ -98,5 +99,5 @@ def train(base, folder, precision) -> dict[str, str]:
     state, table = folder / "state", folder / "train.csv"
     state.mkdir()
     blocks = TrainingBlocks(blocks, blocks.select([]), 1, [])
-    training.run_training(model, None, blocks, config, precision, state, table)
+    training.run_training(model, None, blocks, config, precision, SavedStates(state, {}), table)
     return list(csv.DictReader(table.open(encoding="utf-8")))[-1]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import transformers
 from conftest import DOMAINS, make_adapter
 from test_training import stop_at
 from transformers import AutoTokenizer
@@ -272,7 +273,11 @@ def test_a_mixture_that_cannot_be_compared_is_left_out_with_the_reason(trained):
     assert "the text of web: python" in trained(data=data | changed)
     assert "the text of legal: python" in trained(data={**data, "fingerprint": data["fingerprint"] | {"legal": "x"}})
     assert "mixture.web 0.9 -> 0.5" in trained(mixture={"web": 0.9, "social": 0.1})
-    assert "there changed" in trained(data=[1], base="x", mixture=None)
+    assert "is not the record of a training" in trained(data=[1], base="x", mixture=None)
+    assert "adapter_model.bin is not what the training wrote" in trained(adapter={"adapter_model.bin": "x"})
+    version = {"transformers": transformers.__version__}
+    assert "base's config.json changed" in trained(base=record["base"] | {"config": "x"}, versions=version)
+    assert "base's tokenizer changed" in trained(base=record["base"] | {"tokenizer": "x"}, versions=version)
     assert trained(**record) is None
     weights = trained.adapter / "adapter_model.bin"
     weights.write_bytes(weights.read_bytes()[:-100])

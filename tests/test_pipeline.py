@@ -226,13 +226,13 @@ def test_a_killed_run_leaves_the_old_adapter_and_goes_on_from_its_state(workplac
     assert not state.exists()
 
 
-def test_a_state_of_other_settings_is_not_used(workplace):
+def test_a_state_of_an_older_version_is_not_used(workplace):
     state = workplace.layout.training_state("web")
     (state / "checkpoint-3").mkdir(parents=True)
     (state / "checkpoint-3" / "complete").touch()
     (state / "run.json").write_text("{}")
     assert workplace.train("web") == 0
-    assert "beginning anew" in workplace.layout.train_log("web").read_text(encoding="utf-8")
+    assert "the training begins anew" in workplace.layout.train_log("web").read_text(encoding="utf-8")
 
 
 def test_all_domains_at_once_are_the_same_differences(tmp_path, tokenizer, capsys):

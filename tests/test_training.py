@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from test_mamba import fused_kernel_stand_in
 from transformers import AutoModelForCausalLM
 from transformers.models.mamba import modeling_mamba
 
-from dem import chunked_loss, convergence, mamba, training, training_checks
+from dem import chunked_loss, convergence, mamba, training, training_checks, training_states
 from dem.chunked_loss import summed_loss, use_chunked_loss
 from dem.errors import WorkError
 
@@ -183,13 +182,17 @@ def test_a_finished_domain_is_trained_again_only_if_told(workplace, capsys):
     assert "an adapter from elsewhere" in capsys.readouterr().err
 
 
-def test_an_unfinished_training_with_other_settings_begins_anew_and_says_what_changed(workplace, monkeypatch, capsys):
+def test_an_unfinished_training_with_other_settings_begins_anew_if_told_and_says_what_changed(
+    workplace, monkeypatch, capsys
+):
     stop_at(monkeypatch, step=3)
     assert workplace.train("web", "--training.save_steps", "2") == 1
     assert list(workplace.layout.training_state("web").glob("checkpoint-*/complete"))
     monkeypatch.undo()
     capsys.readouterr()
-    assert workplace.train("web", "--training.learning_rate", "1e-3") == 0
+    assert workplace.train("web", "--training.learning_rate", "1e-3") == 2
+    assert "training.learning_rate 0.01 -> 0.001" in capsys.readouterr().err.splitlines()[-1]
+    assert workplace.train("web", "--training.learning_rate", "1e-3", "--overwrite") == 0
     messages = capsys.readouterr().err
     assert "beginning anew" in messages and "training.learning_rate 0.01 -> 0.001" in messages
     assert "going on from" not in messages
@@ -233,16 +236,15 @@ def test_the_ends_of_a_tied_base_are_refused(tmp_path, tokenizer, capsys):
 
 def test_there_is_a_whole_state_at_every_moment_after_the_first(workplace, monkeypatch):
     state, whole = workplace.layout.training_state("web"), []
-    mark = Path.touch
+    mark = training_states.write_text
 
-    def touch(path, *arguments):
-        if path.name == training.COMPLETE:
-            whole.append(len(list(state.glob("checkpoint-*/complete"))))
-        mark(path, *arguments)
+    def write_mark(path, text):
+        whole.append(len(list(state.glob("checkpoint-*/complete"))))
+        mark(path, text)
 
-    monkeypatch.setattr(Path, "touch", touch)
-    assert workplace.train("web", "--training.save_steps", "2") == 0
-    assert whole == [0, 1, 1]  # before each mark: the state before it is still there, and no older one
+    monkeypatch.setattr(training_states, "write_text", write_mark)
+    assert workplace.train("web", "--training.save_steps", "1") == 0
+    assert whole == [0, 1, 2, 2, 2, 2]  # before each mark: the two states before it are still there, and no older one
 
 
 def test_time_before_an_interruption_counts(workplace, monkeypatch):

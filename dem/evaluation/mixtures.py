@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from dem.checkpoints import Checkpoint, files_fingerprint
-from dem.common import log, read_json
+from dem.common import log
 from dem.config import Config
 from dem.errors import RequestError
 from dem.evaluation.metrics import Mixture
-from dem.layout import RUN_RECORD, Layout
+from dem.layout import Layout
 from dem.run_record import changes
 from dem.sources import adapter_deltas
+from dem.trained_adapter import base_files, log_settings_changed, require_as_trained
 
 
 def find_mixtures(
@@ -26,16 +27,19 @@ def find_mixtures(
     """
     found = {}
     now: dict[str, Any] | None = None
+    beside: dict[str, str | None] | None = None
     for name in config.data.mixtures:
         shares, adapter = config.data.shares(name), layout.adapter(name)
         how = f"python dem/train_individual.py --config CONFIG --domain {name}"
         try:
             layout.existing_adapter(name)
             now = now or _as_recorded(config, files, base_fingerprint)
-            record = read_json(adapter / RUN_RECORD)
+            beside = beside or base_files(base)
+            record = require_as_trained(adapter, beside) or {}
             if changed := changes(_part(record), now | {"mixture": shares}):
                 raise RequestError(f"since it was trained there changed {'; '.join(changed)}: {how} --overwrite")
             adapter_deltas(adapter, base, Checkpoint(base))  # it loads, and fits the base
+            log_settings_changed(name, record, config)
             found[name] = Mixture(shares, None, record.get("seconds"), record.get("tokens"))
         except RequestError as mistake:
             found[name] = Mixture(shares, str(mistake))

@@ -118,6 +118,7 @@ def train_like_stage_1(model: torch.nn.Module, ids: torch.Tensor, all_logits: bo
     from dem import common, mamba, training
     from dem.config import Config, DataConfig, LoraConfig, TrainingConfig
     from dem.training_blocks import TrainingBlocks
+    from dem.training_states import SavedStates
 
     common.start_log(None)
     for line in mamba.prepare("mamba"):
@@ -137,7 +138,7 @@ def train_like_stage_1(model: torch.nn.Module, ids: torch.Tensor, all_logits: bo
         state.mkdir()
         model = training.with_adapter(model, config)
         blocks = TrainingBlocks(blocks, blocks.select([]), 1, [])
-        training.run_training(model, None, blocks, config, "fp32", state, table)
+        training.run_training(model, None, blocks, config, "fp32", SavedStates(state, {}), table)
         elapsed = [float(row["elapsed_seconds"]) for row in csv.DictReader(table.open(encoding="utf-8"))]
     steps = [after - earlier for earlier, after in zip(elapsed, elapsed[1:], strict=False)]
     return statistics.median(steps), memory() - before
