@@ -151,7 +151,9 @@ def _options(description: str, stage: int, argv: Sequence[str]) -> argparse.Name
         formatter_class=_HelpFormatter,
     )
     parser.add_argument("--config", metavar="FILE", action="append", default=[], help="YAML file; options override it")
-    parser.add_argument("--root", metavar="FOLDER", default=".", help="folder that holds the layout (parquet_ready/, checkpoints/, ...)")
+    parser.add_argument(
+        "--root", metavar="FOLDER", default=".", help="holds the layout (parquet_ready/, checkpoints/, ...)"
+    )
     for name, settings in STAGE_OPTIONS[stage].items():
         parser.add_argument(f"--{name.replace('_', '-')}", **settings)
     _add_settings(parser, with_help="-h" in argv or "--help" in argv)
@@ -164,7 +166,7 @@ def _options(description: str, stage: int, argv: Sequence[str]) -> argparse.Name
     options, left = parser.parse_known_args(argv)
     if left:  # without their values, which may be secret
         wrong = [argument.partition("=")[0] for argument in left if argument.startswith("-")]
-        keys = [option.removeprefix("--") for option in known]
+        keys = [option.removeprefix("--") for option in known if option != "-h"]
         raise RequestError(
             "; ".join(f"{option}: {unknown(option.lstrip('-'), keys)}" for option in wrong)
             or f"{len(left)} words on the command line belong to no option: put a value with blanks into quotes"
@@ -222,7 +224,7 @@ def _require_paths(options: argparse.Namespace, own: dict[str, Any]) -> None:
         try:
             if path == "":
                 raise ValueError("is empty: give a path")
-            absolute = local_path(path, os.getcwd()) if path else None
+            absolute = local_path(path, os.getcwd()) if path is not None else None
         except ValueError as mistake:
             mistakes.append(f"{option} {mistake}")
             continue

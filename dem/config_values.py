@@ -189,7 +189,7 @@ class Reader:
 
 def unknown(key: str, known: list[str]) -> str:
     """That there is no setting `key`, and which one may have been meant."""
-    like = get_close_matches(key, known, 1)
+    like = get_close_matches(key, [each for each in known if each.count(".") == key.count(".")], 1)
     hint = f" (did you mean {like[0]}?)" if like else ""
     if key.startswith("evaluation.judge"):
         hint += " (a judge's key comes from the environment variable DEM_JUDGE_API_KEY)"
@@ -246,6 +246,8 @@ def local_path(value: str, folder: str) -> str:
         len(os.fsencode(part)) > LONGEST_NAME for part in path.split(os.sep)
     ):
         raise ValueError(f"is {_shown(value)}, too long for a path")
+    if mistake := unusable_character(path):
+        raise ValueError(f"is {_shown(value)}, in a folder whose name holds {mistake}: rename the folder")
     return path
 
 
