@@ -28,9 +28,10 @@ class Bounds:
         return number < self.high if self.below else number <= self.high
 
     def broken_by(self, number: float) -> str:
-        """The side that `number` lies beyond, in words: of 1 or more."""
-        sides = [self._low()] * (not self._above_low(number)) + [self._high()] * (not self._below_high(number))
-        return " and ".join(sides)
+        """The side that `number` lies beyond, in words: of 1 or more. For NaN, both."""
+        if self._above_low(number) or self._below_high(number):
+            return self._high() if self._above_low(number) else self._low()
+        return str(self)
 
     def _low(self) -> str:
         return f"above {_figure(self.low)}" if self.above else f"of {_figure(self.low)} or more"

@@ -21,6 +21,7 @@ LONGEST_SHOWN = 60
 LONGEST_PATH, LONGEST_NAME = 4000, 255
 """Bytes of a path and of each name in it, by what Linux takes."""
 _NUMBER = {int: "a whole number", float: "a number"}
+_EMPTY = "is empty: fill it or leave it out"
 _TEXTS = (str, FilePath, ModelSource)
 
 
@@ -108,7 +109,7 @@ class Reader:
         allowed = alternatives(kind)
         if value is None:
             if NoneType not in allowed:
-                self._wrong(key, "is empty: fill it or leave it out")
+                self._wrong(key, _EMPTY)
             return None
         for each in allowed:
             if isinstance(value, dict) and is_dataclass(each):
@@ -128,7 +129,8 @@ class Reader:
         return None
 
     def _wrong(self, key: str, clause: str, without_value: str | None = None) -> None:
-        secret = key.startswith("evaluation.judge") and without_value  # a key may stand there that does not belong
+        # A key that does not belong there may stand in the judge's section.
+        secret = key.startswith("evaluation.judge") and without_value and clause != _EMPTY
         self.mistakes.append(f"{key} {without_value if secret else clause}")
 
     def _section(self, section: type, values: dict, key: str) -> dict[str, Any]:
@@ -177,7 +179,7 @@ class Reader:
         if not isinstance(value, str):
             raise ValueError(f"is {_name(value)}, which is not a text: put it into quotes")
         if not value:
-            raise ValueError("is empty: fill it or leave it out")
+            raise ValueError(_EMPTY)
         if mistake := unusable_character(value):
             raise ValueError(f"holds {mistake}")
         if mark is Pattern:
