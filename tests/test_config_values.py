@@ -241,7 +241,7 @@ def test_prompts_that_are_named_and_missing_are_refused_before_any_training(work
     make_adapter(workplace.base, workplace.layout.adapter("web"), seed=0)
     before = sorted(workplace.root.rglob("*"))
     for run in (workplace.train, workplace.diff):
-        refused(run("web", "--evaluation.prompts", "none.jsonl"), "evaluation.prompts", "none.jsonl")
+        refused(run("web", "--evaluation.prompts", "none.jsonl"), "none.jsonl")
         choice = "{multiple_choice: [{name: a, file: q.jsonl}]}"
         refused(run("web", "--evaluation.harness", choice), "multiple_choice", "q.jsonl")
     assert sorted(workplace.root.rglob("*")) == before
