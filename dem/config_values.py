@@ -146,7 +146,7 @@ class Reader:
     def _entries(self, kind: Any, values: dict, key: str) -> dict[str, Any]:
         read = {}
         for name, value in values.items():
-            if name is None:
+            if name is None or name == "":
                 self._wrong(key, "has an entry without a name")
             elif not isinstance(name, str):
                 self._wrong(key, f"has the entry {_name(name)}, which is not a text: put it into quotes")

@@ -82,6 +82,7 @@ def test_an_empty_value_is_refused_wherever_null_means_nothing(tmp_path, key):
         ("search: {importance: {true: 1}}", "search.importance has the entry true, which is not a text: put it into q"),
         ("merge: {weights: {2024: 1}}", "merge.weights has the entry 2024, which is not a text: put it into quotes"),
         ("search: {hand: {~: 1}}", "search.hand has an entry without a name"),
+        ("merge: {weights: {'': 1}}", "merge.weights has an entry without a name"),
         ("search: {groups: ['(']}", "search.groups[0] '(' is not a regular expression"),
         ("search: {groups: ['" + "(" * 9000 + "']}", "is not a regular expression"),
         ("domains: [web, 2024]", "domains[1] is 2024, which is not a text: put it into quotes"),
