@@ -4,33 +4,30 @@ Nothing heavy is imported here, so that `--help` and a mistyped key answer at on
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, is_dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dem.command_settings import SettingAction, add_settings
 from dem.config import SHIPPED_PROMPTS, Config, FilePath, default_weights
 from dem.config_checks import mistakes_in
-from dem.config_file import read_config, unusable_character
+from dem.config_file import read_config
 from dem.config_values import (
     Reader,
-    Setting,
-    alternatives,
     build,
     from_text,
-    in_words,
     kind_at,
-    local_path,
     overlay,
     settings_of,
     unknown,
 )
 from dem.errors import RequestError
+from dem.given_text import unusable_character
 from dem.layout import Layout
+from dem.local_paths import local_path
 
 MISTAKES_SHOWN = 8
 """Of those in a request; what else is wrong is counted."""
@@ -133,15 +130,6 @@ class _Parser(argparse.ArgumentParser):
         raise RequestError(message.removeprefix("argument "))
 
 
-class _Setting(argparse.Action):
-    """Keeps the settings in the order in which they stand: pairs of the dotted key and the text."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
-    ) -> None:
-        namespace.settings = [*namespace.settings, (self.dest, values)]
-
-
 def _options(description: str, stage: int, argv: Sequence[str]) -> argparse.Namespace:
     """The stage's own options, the config files, and `settings`: the keys that are set, in order, with their texts."""
     parser = _Parser(
@@ -156,12 +144,12 @@ def _options(description: str, stage: int, argv: Sequence[str]) -> argparse.Name
     )
     for name, settings in STAGE_OPTIONS[stage].items():
         parser.add_argument(f"--{name.replace('_', '-')}", **settings)
-    _add_settings(parser, with_help="-h" in argv or "--help" in argv)
+    add_settings(parser, with_help="-h" in argv or "--help" in argv)
     known = {option for action in parser._actions for option in action.option_strings}
     named = dict.fromkeys(argument.partition("=")[0] for argument in argv if argument.startswith("--"))
     for option in named:  # an entry of a dictionary, such as --merge.weights.web
         if option not in known and kind_at(Config, option[2:]):
-            parser.add_argument(option, dest=option[2:], action=_Setting)
+            parser.add_argument(option, dest=option[2:], action=SettingAction)
     parser.set_defaults(settings=[])
     options, left = parser.parse_known_args(argv)
     if left:  # without their values, which may be secret
@@ -172,42 +160,6 @@ def _options(description: str, stage: int, argv: Sequence[str]) -> argparse.Name
             or f"{len(left)} words on the command line belong to no option: put a value with blanks into quotes"
         )
     return options
-
-
-def _add_settings(parser: argparse.ArgumentParser, with_help: bool) -> None:
-    """An option for every setting of the configuration, at any depth; `with_help` explains them."""
-    groups = {"": parser.add_argument_group("settings, which may stand in the config too")}
-    for setting in settings_of(Config):
-        top = setting.key.partition(".")[0]
-        if is_dataclass(setting.kind):
-            groups[top] = parser.add_argument_group(top, setting.kind.__doc__)
-        groups.get(top, groups[""]).add_argument(
-            f"--{setting.key}",
-            dest=setting.key,
-            action=_Setting,
-            default=argparse.SUPPRESS,
-            metavar="VALUE",
-            help=_help(setting) if with_help else None,
-        )
-
-
-def _help(setting: Setting) -> str:
-    """What the lines under the field say, what it takes, and its default."""
-    if is_dataclass(setting.kind):
-        return "several of these at once, as {name: value, ...}"
-    allowed = " or ".join(in_words(each) for each in alternatives(setting.kind))
-    field = setting.field
-    default = field.default if field.default_factory is MISSING else field.default_factory()
-    shown = "required" if default is MISSING else f"default: {json.dumps(default, ensure_ascii=False)}"
-    return f"{_descriptions(setting.section)[field.name]} ({allowed}; {shown})".replace("%", "%%")
-
-
-@cache
-def _descriptions(section: type) -> dict[str, str]:
-    """The lines under each field of a dataclass."""
-    from docstring_parser import parse_from_object  # takes the source apart, which only help needs
-
-    return {field.arg_name: " ".join((field.description or "").split()) for field in parse_from_object(section).params}
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

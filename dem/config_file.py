@@ -7,13 +7,13 @@ parser meets it, before anything is built.
 import os
 import re
 import stat
-import unicodedata
 from collections import Counter
 from typing import Any
 
 import yaml
 
 from dem.errors import RequestError
+from dem.given_text import unusable_character
 
 LARGEST_FILE = 1 << 20
 """Bytes; the largest configuration that makes sense is a hundredth of it."""
@@ -141,16 +141,6 @@ def load_yaml(text: str) -> Any:
         raise ValueError(f"not valid YAML{place}: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
-
-
-def unusable_character(text: str) -> str | None:
-    """What stands in `text` that no name, path or pattern holds: a control character, half a character, a BOM."""
-    for character in text:
-        if unicodedata.category(character) in ("Cc", "Cs") or character == "\ufeff":
-            names = {"\x00": "a NUL", "\ufeff": "a byte order mark (BOM)"}
-            what = names.get(character, "half a character" if character >= "\ud800" else "a control character")
-            return f"{what} (U+{ord(character):04X})"
-    return None
 
 
 def _require_small(text: str) -> None:

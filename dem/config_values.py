@@ -4,7 +4,6 @@ A mistake is a clause that begins with the dotted key and says in plain words wh
 """
 
 import math
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -13,13 +12,13 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from dem.config_file import load_yaml, unusable_character
+from dem.config_file import load_yaml
 from dem.config_types import Bounds, FilePath, ModelSource, Pattern
+from dem.given_text import as_written, repeated, unusable_character
+from dem.local_paths import LONGEST_NAME, local_path, model_source
 
-LONGEST_SHOWN = 60
-"""Characters of a wrong value that a message repeats."""
-LONGEST_PATH, LONGEST_NAME = 4000, 255
-"""Bytes of a path and of each name in it, by what Linux takes."""
+LONGEST_PATTERN = 10_000
+"""Characters of a regular expression; of any other text as many as a name of a file."""
 _NUMBER = {int: "a whole number", float: "a number"}
 _EMPTY = "is empty: fill it or leave it out"
 _TEXTS = (str, FilePath, ModelSource)
@@ -125,7 +124,7 @@ class Reader:
             except ValueError as mistake:
                 problem = problem or str(mistake)
         wanted = _one_of([in_words(each) for each in allowed if each is not NoneType])
-        self._wrong(key, problem or f"is {_shown(value)}: give {wanted}", f"is wrong: give {wanted}")
+        self._wrong(key, problem or f"is {repeated(value)}: give {wanted}", f"is wrong: give {wanted}")
         return None
 
     def _wrong(self, key: str, clause: str, without_value: str | None = None) -> None:
@@ -138,7 +137,7 @@ class Reader:
         prefix = f"{key}." if key else ""
         for name in values:
             if name not in kinds:
-                self.mistakes.append(unknown(f"{prefix}{_name(name)}", [f"{prefix}{known}" for known in kinds]))
+                self.mistakes.append(unknown(f"{prefix}{as_written(name)}", [f"{prefix}{known}" for known in kinds]))
         return {
             name: self.read(kinds[name], value, f"{prefix}{name}") for name, value in values.items() if name in kinds
         }
@@ -149,9 +148,11 @@ class Reader:
             if name is None or name == "":
                 self._wrong(key, "has an entry without a name")
             elif not isinstance(name, str):
-                self._wrong(key, f"has the entry {_name(name)}, which is not a text: put it into quotes")
+                self._wrong(f"{key}.{as_written(name)}", "is not a name: put it into quotes")
             elif mistake := unusable_character(name):
                 self._wrong(key, f"has an entry whose name holds {mistake}")
+            elif len(name) > LONGEST_NAME:
+                self._wrong(key, f"has an entry of {len(name):,} characters: names have at most {LONGEST_NAME}")
             else:
                 inner = f"{key}.{name}" if get_origin(kind) is dict else f"{key}: {name}"
                 read[name] = self.read(kind, value, inner)
@@ -177,16 +178,19 @@ class Reader:
         if isinstance(value, dict | list):
             raise ValueError
         if not isinstance(value, str):
-            raise ValueError(f"is {_name(value)}, which is not a text: put it into quotes")
+            raise ValueError(f"is {as_written(value)}, which is not a text: put it into quotes")
         if not value:
             raise ValueError(_EMPTY)
         if mistake := unusable_character(value):
             raise ValueError(f"holds {mistake}")
-        if mark is Pattern:
-            return _pattern(value)
         if base is FilePath:
             return local_path(value, self._folder)
-        return _model_source(value, self._folder) if base is ModelSource else value
+        if base is ModelSource:
+            return model_source(value, self._folder)
+        longest = LONGEST_PATTERN if mark is Pattern else LONGEST_NAME
+        if len(value) > longest:
+            raise ValueError(f"has {len(value):,} characters: give at most {longest:,}")
+        return _pattern(value) if mark is Pattern else value
 
 
 def unknown(key: str, known: list[str]) -> str:
@@ -198,25 +202,11 @@ def unknown(key: str, known: list[str]) -> str:
     return f"there is no setting {key}{hint}"
 
 
-def _name(value: Any) -> str:
-    """A key or value as YAML writes it, in short."""
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else _shown(value).strip("'\"")
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return _name(value)
-    if isinstance(value, dict | list):
-        return f"a {'dictionary' if isinstance(value, dict) else 'list'} of {len(value):,}"
-    text = ascii(value) if isinstance(value, str) and unusable_character(value) else repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
-
-
 def _number(base: type, bounds: Bounds, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError
     if not bounds.hold(value):
-        raise ValueError(f"is {_shown(value)}: give {_NUMBER[base]} {bounds.broken_by(value)}")
+        raise ValueError(f"is {repeated(value)}: give {_NUMBER[base]} {bounds.broken_by(value)}")
     if base is int and value != math.floor(value):
         raise ValueError
     return base(value)
@@ -226,41 +216,8 @@ def _pattern(value: str) -> str:
     try:
         re.compile(value)
     except (re.error, OverflowError, RecursionError) as error:
-        shown = _shown(value)
-        raise ValueError(f"{shown} is not a regular expression: {error or 'it is too deep'}") from None
+        raise ValueError(f"{repeated(value)} is not a regular expression: {error or 'it is too deep'}") from None
     return value
-
-
-def local_path(value: str, folder: str) -> str:
-    """The absolute path that `value` names from `folder`.
-
-    Raises:
-        ValueError: it names none on this machine, as a clause that follows the name of what was asked for.
-    """
-    if mistake := unusable_character(value):
-        raise ValueError(f"holds {mistake}")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", value):
-        raise ValueError(
-            f"is {_without_login(value)}, not a local path: copy it to this machine and name its place here"
-        )
-    path = os.path.abspath(os.path.join(folder, os.path.expanduser(value)))
-    if len(os.fsencode(path)) > LONGEST_PATH or any(
-        len(os.fsencode(part)) > LONGEST_NAME for part in path.split(os.sep)
-    ):
-        raise ValueError(f"is {_shown(value)}, too long for a path")
-    if mistake := unusable_character(path):
-        raise ValueError(f"is {_shown(value)}, in a folder whose name holds {mistake}: rename the folder")
-    return path
-
-
-def _without_login(address: str) -> str:
-    return _shown(re.sub(r"//[^/@]*@", "//", address.partition("?")[0])).strip("'\"")
-
-
-def _model_source(value: str, folder: str) -> str:
-    path = local_path(value, folder)
-    hub_name = re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", value)
-    return value if hub_name and not os.path.exists(path) else path
 
 
 def overlay(kind: Any, below: Any, above: Any, entries: bool = False) -> Any:

@@ -206,7 +206,7 @@ TIES = {"base_model": "x", "merge": {"method": "ties", "density": 0.3}, "lora": 
 
 NONSENSE = [
     None, True, False, 0, -1, 1, 2, 0.5, -0.5, 1e12, 1e-320, 4294967296, 10**40, int("9" * 400), -(10**300),
-    math.inf, -math.inf, math.nan, "", " ", "auto", "none", "null", "5e-5", "1_000", "010", "0x10", "가나다", "web",
+    math.inf, -math.inf, math.nan, "", " ", "auto", "none", "null", "1_000", "010", "0x10", "가나다", "web",
     "s3://bucket/x", "hf://org/name", "file:///etc/passwd", "../../etc", "~nobody/x", "a" * 5000, "(", "(" * 3000,
     "a{99999999999}", "[[", "\0", "\x1b[31m", "\u202e", "\ufeff", "한\u0000글", "2024-01-01", "<<", "=", "!!int 3",
     "*a", "&a", "{", "[", "%", "@", "`", [], {}, [[]], [None], {"": 1}, {None: 1}, {True: 1}, {5: 5}, {"a": None},
