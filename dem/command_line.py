@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dem.command_settings import SettingAction, add_settings
-from dem.config import SHIPPED_PROMPTS, Config, FilePath, default_weights
+from dem.config import AUTO, SHIPPED_PROMPTS, Config, FilePath, default_weights
 from dem.config_checks import mistakes_in
 from dem.config_file import read_config
 from dem.config_values import (
@@ -25,7 +25,7 @@ from dem.config_values import (
     unknown,
 )
 from dem.errors import RequestError
-from dem.given_text import unusable_character
+from dem.given_text import as_written, unusable_character
 from dem.layout import Layout
 from dem.local_paths import local_path
 
@@ -69,6 +69,8 @@ def parse_request(
     argv = sys.argv[1:] if argv is None else argv
     if mistake := next(filter(None, map(unusable_character, argv)), None):
         raise RequestError(f"the command line holds {mistake}: give options and paths in UTF-8")
+    if not os.path.isdir(os.curdir):
+        raise RequestError("the current directory does not exist any more: change into one that does")
     options = _options(description, stage, argv)
     own = {name: getattr(options, name) for name in STAGE_OPTIONS[stage]}
     _require_paths(options, own)
@@ -156,7 +158,7 @@ def _options(description: str, stage: int, argv: Sequence[str]) -> argparse.Name
         wrong = [argument.partition("=")[0] for argument in left if argument.startswith("-")]
         keys = [option.removeprefix("--") for option in known if option != "-h"]
         raise RequestError(
-            "; ".join(f"{option}: {unknown(option.lstrip('-'), keys)}" for option in wrong)
+            _in_short([f"{as_written(option)}: {unknown(as_written(option.lstrip('-')), keys)}" for option in wrong])
             or f"{len(left)} words on the command line belong to no option: put a value with blanks into quotes"
         )
     return options
@@ -211,7 +213,9 @@ def _read_settings(
             given = overlay(Config, given, _nested(key, _read_setting(key, text, mistakes)))
     given, notes = _with_weights(given)
     for key, text in settings:
-        if key not in whole:
+        if key not in whole and given.get("merge", {}).get("weights") == AUTO and key.startswith("merge.weights."):
+            mistakes.append(f"--{key}: merge.weights is {AUTO}, which finds every weight: give all of them, or none")
+        elif key not in whole:
             given = overlay(Config, given, _nested(key, _read_setting(key, text, mistakes)), entries=True)
     return given, notes
 
@@ -236,8 +240,8 @@ def _nested(key: str, value: Any) -> Any:
 
 def _with_weights(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """What was given, with default weights where it has none, and the line that says so."""
-    merge = given.get("merge", {})
-    if merge is None or "weights" in merge:
+    merge = given.get("merge") or {}
+    if "weights" in merge:
         return given, []
     domains = given.get("domains") or list(default_weights(None))
     weights = default_weights(domains)

@@ -168,6 +168,14 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
         parse_request("test", ["--config", str(tmp_path / "large.yaml")], stage=3)
 
 
+def test_a_current_directory_that_is_gone(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(RequestError, match="current directory"):
+        parse_request("test", ["--base_model", "x"], stage=3)
+
+
 @pytest.mark.parametrize(
     ("options", "stage"),
     [
@@ -210,6 +218,11 @@ def test_entries_of_dictionaries_by_their_dotted_names(tmp_path):
     assert config.merge.weights == {"웹": 1, "소셜": 0.5}
     assert config.data.mixtures == {"m": {"웹": 2}}
     assert config.training.seed == 4
+
+
+def test_one_weight_beside_auto_is_refused(tmp_path):
+    line = line_of(tmp_path, "base_model: x\nmerge: {weights: auto}", "--merge.weights.web", "0.3")
+    assert "--merge.weights.web: merge.weights is auto" in line
 
 
 def test_weights_that_are_not_given_fit_the_domains(tmp_path):
