@@ -69,8 +69,10 @@ def parse_request(
     argv = sys.argv[1:] if argv is None else argv
     if mistake := next(filter(None, map(unusable_character, argv)), None):
         raise RequestError(f"the command line holds {mistake}: give options and paths in UTF-8")
-    if not os.path.isdir(os.curdir):
-        raise RequestError("the current directory does not exist any more: change into one that does")
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise RequestError("the current directory does not exist any more: change into one that does") from None
     options = _options(description, stage, argv)
     own = {name: getattr(options, name) for name in STAGE_OPTIONS[stage]}
     _require_paths(options, own)
