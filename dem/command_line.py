@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dem.command_settings import SettingAction, add_settings
-from dem.config import AUTO, SHIPPED_PROMPTS, Config, FilePath, default_weights
+from dem.config import SHIPPED_PROMPTS, Config, FilePath, default_weights
 from dem.config_checks import mistakes_in
 from dem.config_file import read_config
 from dem.config_values import (
@@ -215,9 +215,7 @@ def _read_settings(
             given = overlay(Config, given, _nested(key, _read_setting(key, text, mistakes)))
     given, notes = _with_weights(given)
     for key, text in settings:
-        if key not in whole and given.get("merge", {}).get("weights") == AUTO and key.startswith("merge.weights."):
-            mistakes.append(f"--{key}: merge.weights is {AUTO}, which finds every weight: give all of them, or none")
-        elif key not in whole:
+        if key not in whole:
             given = overlay(Config, given, _nested(key, _read_setting(key, text, mistakes)), entries=True)
     return given, notes
 

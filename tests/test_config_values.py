@@ -220,9 +220,10 @@ def test_entries_of_dictionaries_by_their_dotted_names(tmp_path):
     assert config.training.seed == 4
 
 
-def test_one_weight_beside_auto_is_refused(tmp_path):
-    line = line_of(tmp_path, "base_model: x\nmerge: {weights: auto}", "--merge.weights.web", "0.3")
-    assert "--merge.weights.web: merge.weights is auto" in line
+def test_weights_by_their_dotted_names_stand_in_place_of_auto(tmp_path):
+    options = ("--merge.weights.web", "0.3", "--merge.weights.social", "0.7")
+    merge = parse(tmp_path, "base_model: x\nmerge: {weights: auto}", *options).config.merge
+    assert merge.weights == {"web": 0.3, "social": 0.7}
 
 
 def test_weights_that_are_not_given_fit_the_domains(tmp_path):
