@@ -172,20 +172,19 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 def _require_paths(options: argparse.Namespace, own: dict[str, Any]) -> None:
     """Refuse an option whose path is none on this machine; make that of --model absolute."""
-    paths = [("--root", options.root), ("--model", own.get("model")), *(("--config", path) for path in options.config)]
-    if own.get("ratings"):
-        paths.append(("--ratings", own["ratings"]))
+    paths = [("--root", options.root), ("--model", own.get("model")), ("--ratings", own.get("ratings") or None)]
+    paths += [("--config", path) for path in options.config]
     mistakes = []
     for option, path in paths:
+        if path is None:
+            continue
         try:
-            if path == "":
-                raise ValueError("is empty: give a path")
-            absolute = local_path(path, os.getcwd()) if path is not None else None
+            absolute = local_path(path, os.getcwd())
         except ValueError as mistake:
             mistakes.append(f"{option} {mistake}")
             continue
         if option == "--model":
-            own |= {"model": absolute} if path else {}
+            own["model"] = absolute
         if option == "--root" and os.path.exists(absolute) and not os.path.isdir(absolute):
             mistakes.append(f"--root {path} is not a folder")
     _refuse(mistakes)

@@ -15,6 +15,8 @@ def local_path(value: str, folder: str) -> str:
     Raises:
         ValueError: it names none on this machine, as a clause that follows the name of what was asked for.
     """
+    if not value:
+        raise ValueError("is empty: give a path")
     if mistake := unusable_character(value):
         raise ValueError(f"holds {mistake}")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", value):
