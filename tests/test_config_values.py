@@ -163,6 +163,9 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     ]:
         with pytest.raises(RequestError, match=words):
             parse_request("test", ["--config", str(path)], stage=3)
+    (tmp_path / "file").touch()
+    with pytest.raises(RequestError, match="--root .* is not a folder"):
+        parse_request("test", ["--base_model", "x", "--root", str(tmp_path / "file")], stage=3)
     (tmp_path / "large.yaml").write_bytes(b"#" * (2 << 20))
     with pytest.raises(RequestError, match="larger than 1 MiB"):
         parse_request("test", ["--config", str(tmp_path / "large.yaml")], stage=3)
