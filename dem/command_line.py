@@ -3,21 +3,34 @@
 Nothing heavy is imported here, so that `--help` and a mistyped key answer at once.
 """
 
+import argparse
 import os
-import re
 import sys
-from argparse import RawDescriptionHelpFormatter
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import yaml
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter, set_parsing_settings
-
-from dem.config import Config, FilePath
+from dem.command_settings import SettingAction, add_settings
+from dem.config import SHIPPED_PROMPTS, Config, FilePath, default_weights
 from dem.config_checks import mistakes_in
+from dem.config_file import read_config
+from dem.config_values import (
+    Reader,
+    build,
+    from_text,
+    kind_at,
+    overlay,
+    settings_of,
+    unknown,
+)
 from dem.errors import RequestError
+from dem.given_text import as_written, unusable_character
 from dem.layout import Layout
+from dem.local_paths import local_path
+
+MISTAKES_SHOWN = 8
+"""Of those in a request; what else is wrong is counted."""
 
 
 @dataclass
@@ -36,6 +49,10 @@ class Request:
     """Of stage 3."""
     ratings: str | None = None
     """Of stage 3: the file, "" where none is named, None without the option."""
+    prompts: Path | None = None
+    """The file to read prompts from: evaluation.prompts, or where it is not given and not there the shipped one."""
+    notes: list[str] = field(default_factory=list)
+    """What was chosen where nothing was given, for the log of stage 3."""
 
 
 def parse_request(
@@ -49,26 +66,36 @@ def parse_request(
     Raises:
         RequestError: an option, a key or a value is wrong; the message names it and the file it stands in.
     """
-    parser = _parser(description, stage)
+    argv = sys.argv[1:] if argv is None else argv
+    if mistake := next(filter(None, map(unusable_character, argv)), None):
+        raise RequestError(f"the command line holds {mistake}: give options and paths in UTF-8")
     try:
-        values = parser.parse_args(argv)
-    except (ArgumentError, OSError, UnicodeDecodeError) as error:
-        raise RequestError(_explain(parser, argv, error)) from None
-    for path in values.config or []:
-        _refuse_duplicate_keys(path.absolute)
-    if empty := [f.name for f in fields(Config) if values.get(f.name) is None]:
-        raise RequestError(f"{', '.join(empty)}: nothing stands below it; fill it or leave it out")
-    built = parser.instantiate(values)
-    config = _plain(Config(**{f.name: built[f.name] for f in fields(Config)}))
-    if not os.path.isabs(config.evaluation.prompts):  # the default, which stands in no file
-        folder = os.path.dirname(values.config[-1].absolute) if values.config else os.getcwd()
-        config.evaluation.prompts = os.path.join(folder, config.evaluation.prompts)
-    own = {name: getattr(values, name) for name in STAGE_OPTIONS[stage]}
+        os.getcwd()
+    except FileNotFoundError:
+        raise RequestError("the current directory does not exist any more: change into one that does") from None
+    options = _options(description, stage, argv)
+    own = {name: getattr(options, name) for name in STAGE_OPTIONS[stage]}
+    _require_paths(options, own)
+    mistakes: list[str] = []
+    given = _read_files(options.config, mistakes)
+    given, notes = _read_settings(given, options.settings, mistakes)
+    config = build(Config, given, "", mistakes)
+    _refuse(mistakes)
     domain = own.pop("domain", None)
     asked = None if domain == ALL_DOMAINS and stage == 2 else domain
-    if mistakes := mistakes_in(config, asked, mixtures=stage == 1):
-        raise RequestError("; ".join(mistakes))
-    return Request(config, Layout(Path(values.root).absolute()), domain, **own)
+    _refuse(mistakes_in(config, asked, mixtures=stage == 1))
+    prompts = _prompts(config, options.config, "prompts" in given.get("evaluation", {}), notes)
+    return Request(config, Layout(Path(options.root).absolute()), domain, **own, prompts=prompts, notes=notes)
+
+
+def _refuse(mistakes: list[str]) -> None:
+    if mistakes:
+        raise RequestError(_in_short(mistakes))
+
+
+def _in_short(mistakes: list[str]) -> str:
+    shown = mistakes[:MISTAKES_SHOWN]
+    return "; ".join([*shown, f"and {len(mistakes) - len(shown)} more"] if len(mistakes) > len(shown) else shown)
 
 
 ALL_DOMAINS = "all"
@@ -82,8 +109,7 @@ STAGE_OPTIONS: dict[int, dict[str, dict[str, Any]]] = {
     2: {
         "domain": {"required": True, "help": f"one of the config's domains, or {ALL_DOMAINS}"},
         "model": {
-            "type": FilePath,
-            "default": None,
+            "metavar": "FOLDER",
             "help": "folder of a fully fine-tuned model, in place of the domain's adapter",
         },
     },
@@ -101,97 +127,137 @@ STAGE_OPTIONS: dict[int, dict[str, dict[str, Any]]] = {
 """The options of each stage beside the configuration, as argparse takes them."""
 
 
-def _parser(description: str, stage: int) -> ArgumentParser:
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the lines under the fields are their help
-    parser = ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong by a RequestError."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(message.removeprefix("argument "))
+
+
+def _options(description: str, stage: int, argv: Sequence[str]) -> argparse.Namespace:
+    """The stage's own options, the config files, and `settings`: the keys that are set, in order, with their texts."""
+    parser = _Parser(
+        usage="%(prog)s --config FILE [option ...]",
         description=description,
-        exit_on_error=False,
         allow_abbrev=False,
         formatter_class=_HelpFormatter,
     )
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file; later options override its values")
-    parser.add_argument("--root", default=".", help="folder that holds the layout (parquet_ready/, checkpoints/, ...)")
+    parser.add_argument("--config", metavar="FILE", action="append", default=[], help="YAML file; options override it")
+    parser.add_argument(
+        "--root", metavar="FOLDER", default=".", help="holds the layout (parquet_ready/, checkpoints/, ...)"
+    )
     for name, settings in STAGE_OPTIONS[stage].items():
         parser.add_argument(f"--{name.replace('_', '-')}", **settings)
-    parser.add_class_arguments(Config)
-    return parser
+    add_settings(parser, with_help="-h" in argv or "--help" in argv)
+    known = {option for action in parser._actions for option in action.option_strings}
+    named = dict.fromkeys(argument.partition("=")[0] for argument in argv if argument.startswith("--"))
+    for option in named:  # an entry of a dictionary, such as --merge.weights.web
+        if option not in known and kind_at(Config, option[2:]):
+            parser.add_argument(option, dest=option[2:], action=SettingAction)
+    parser.set_defaults(settings=[])
+    options, left = parser.parse_known_args(argv)
+    if left:  # without their values, which may be secret
+        wrong = [argument.partition("=")[0] for argument in left if argument.startswith("-")]
+        keys = [option.removeprefix("--") for option in known if option != "-h"]
+        raise RequestError(
+            _in_short([f"{as_written(option)}: {unknown(as_written(option.lstrip('-')), keys)}" for option in wrong])
+            or f"{len(left)} words on the command line belong to no option: put a value with blanks into quotes"
+        )
+    return options
 
 
-class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of a script's opening text."""
 
 
-def _refuse_duplicate_keys(path: str) -> None:
-    """YAML lets the last of two equal keys win; here that is a mistake."""
-    waiting = [yaml.compose(Path(path).read_text(encoding="utf-8"))]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, yaml.MappingNode):
-            keys = [key.value for key, _ in node.value]
-            if twice := [key for key in keys if keys.count(key) > 1]:
-                raise RequestError(f"{path}: the key {twice[0]} stands twice (line {node.start_mark.line + 1} and on)")
-            waiting += [value for _, value in node.value]
-        elif isinstance(node, yaml.SequenceNode):
-            waiting += node.value
+def _require_paths(options: argparse.Namespace, own: dict[str, Any]) -> None:
+    """Refuse an option whose path is none on this machine; make that of --model absolute."""
+    paths = [("--root", options.root), ("--model", own.get("model")), ("--ratings", own.get("ratings") or None)]
+    paths += [("--config", path) for path in options.config]
+    mistakes = []
+    for option, path in paths:
+        if path is None:
+            continue
+        try:
+            absolute = local_path(path, os.getcwd())
+        except ValueError as mistake:
+            mistakes.append(f"{option} {mistake}")
+            continue
+        if option == "--model":
+            own["model"] = absolute
+        if option == "--root" and os.path.exists(absolute) and not os.path.isdir(absolute):
+            mistakes.append(f"--root {path} is not a folder")
+    _refuse(mistakes)
 
 
-def _plain(value: Any) -> Any:
-    """The value with Python's own int, float and str in place of their checked subclasses.
+def _read_files(paths: list[str], mistakes: list[str]) -> dict[str, Any]:
+    """What the config files say together, the later ones over the earlier."""
+    given: dict[str, Any] = {}
+    for path in paths:
+        reader = Reader(os.path.dirname(os.path.abspath(path)))
+        given = overlay(Config, given, reader.read(Config, read_config(path), ""))
+        if reader.mistakes:
+            mistakes.append(f"{path}: {_in_short(reader.mistakes)}")
+    return given
 
-    The values travel into files of other libraries, which refuse types that they do not know when they load them.
+
+def _read_settings(
+    given: dict[str, Any], settings: list[tuple[str, str]], mistakes: list[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """What was `given` with the command line's settings over it, and what to say of the weights if nobody gave any.
+
+    Entries of a dictionary come last, so that one of the default weights can be changed.
     """
-    if is_dataclass(value):
-        return type(value)(**{f.name: _plain(getattr(value, f.name)) for f in fields(value)})
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
+    whole = {setting.key for setting in settings_of(Config)}
+    for key, text in settings:
+        if key in whole:
+            given = overlay(Config, given, _nested(key, _read_setting(key, text, mistakes)))
+    given, notes = _with_weights(given)
+    for key, text in settings:
+        if key not in whole:
+            given = overlay(Config, given, _nested(key, _read_setting(key, text, mistakes)), entries=True)
+    return given, notes
+
+
+def _read_setting(key: str, text: str, mistakes: list[str]) -> Any:
+    kind = kind_at(Config, key)
+    reader = Reader(os.getcwd())
+    try:
+        value = reader.read(kind, from_text(kind, text), key)
+    except ValueError as mistake:
+        mistakes.append(f"--{key}: {mistake}")
+        return None
+    mistakes += [f"--{each}" for each in reader.mistakes]
     return value
 
 
-def _explain(parser: ArgumentParser, argv: list[str] | None, error: Exception) -> str:
-    """The error, with the name of the YAML file if the mistake stands there rather than on the command line."""
-    for path in _config_arguments(sys.argv[1:] if argv is None else argv):
-        if not os.path.isfile(path):
-            return (
-                f"--config {path}: no such file"
-                if path and not os.path.exists(path)
-                else f"--config {path}: not a file"
-            )
-        if not Path(path).read_bytes().strip():
-            return f"{path} is empty"
-        try:
-            parser.parse_path(path, defaults=False, with_meta=False)
-        except (ArgumentError, OSError, UnicodeDecodeError) as in_file:
-            if "required" not in str(in_file):  # a required value may stand on the command line instead
-                return f"{path}: {_in_short(str(in_file))}"
-    return _in_short(str(error))
+def _nested(key: str, value: Any) -> Any:
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    return value
 
 
-def _in_short(mistake: str) -> str:
-    """The mistake; of one in evaluation.harness only where it is and why, of one in evaluation.judge not the value."""
-    if "evaluation.judge" in mistake:
-        return _without_judge(mistake)
-    if 'Parser key "evaluation.harness"' not in mistake:
-        return mistake
-    where = ".".join(re.findall(r'Parser key "([^"]+)"', mistake))
-    reasons = re.findall(
-        r"Option '[^']*' is not accepted|arguments are required: .*|Not of type.*|Expected a(?! <class 'NoneType'>).*",
-        mistake,
-    )
-    return f"{where}: {reasons[0] if reasons else 'a value is wrong'}"
+def _with_weights(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What was given, with default weights where it has none, and the line that says so."""
+    merge = given.get("merge") or {}
+    if "weights" in merge:
+        return given, []
+    domains = given.get("domains") or list(default_weights(None))
+    weights = default_weights(domains)
+    why = "the plan's" if weights == default_weights(None) else "equal ones, since the domains are not the plan's"
+    note = f"merge.weights is not given: {why}"
+    return given | {"merge": merge | {"weights": weights}}, [note]
 
 
-def _without_judge(mistake: str) -> str:
-    """A mistake in evaluation.judge without the value, which may hold a key that does not belong there."""
-    reasons = re.findall(r"Option '\w+' is not accepted|arguments are required: [\w, ]+", mistake)
-    return (
-        f"evaluation.judge: {'; '.join(reasons) or 'a value is wrong'} (it takes base_url, model and, if need be, "
-        "timeout and retries; a key comes from the environment variable DEM_JUDGE_API_KEY)"
-    )
-
-
-def _config_arguments(argv: list[str]) -> list[str]:
-    pairs = zip(argv, [*argv, ""][1:], strict=True)
-    return [a.partition("=")[2] or b for a, b in pairs if a == "--config" or a.startswith("--config=")]
+def _prompts(config: Config, paths: list[str], given: bool, notes: list[str]) -> Path:
+    """The file to read prompts from: the one `given`, the default beside the last config file, or the shipped one."""
+    if given:
+        return Path(config.evaluation.prompts)
+    folder = os.path.dirname(os.path.abspath(paths[-1])) if paths else os.getcwd()
+    beside = os.path.join(folder, config.evaluation.prompts)
+    config.evaluation.prompts = beside
+    if os.path.lexists(beside):
+        return Path(beside)
+    if config.evaluation.enabled:
+        notes.append(f"evaluation.prompts is not given and {beside} does not exist: the shipped prompts serve")
+    return SHIPPED_PROMPTS

@@ -5,55 +5,38 @@ Nothing heavy is imported here, so that `--help` and a mistyped key answer at on
 
 import json
 import math
-import os
-import re
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse.typing import (
+from dem.config_types import (
+    AnswerLength,
+    BatchSize,
+    BlockLength,
+    Epochs,
+    Factor,
+    FilePath,
+    Fraction,
+    LearningRate,
+    ModelSource,
     NonNegativeFloat,
     NonNegativeInt,
+    PatternText,
     PositiveFloat,
     PositiveInt,
-    register_type,
-    restricted_number_type,
+    Rank,
+    Retries,
+    Seconds,
+    Seed,
+    Share,
 )
-
-Fraction = restricted_number_type("Fraction", float, [(">=", 0), ("<", 1)])
-Share = restricted_number_type("Share", float, [(">", 0), ("<=", 1)])
-
-
-class FilePath(str):
-    """A file; relative to the YAML file that names it, or on the command line to the current directory."""
-
-
-class ModelSource(str):
-    """A model folder (relative like a FilePath) or, where no such folder exists, a name on the Hugging Face hub."""
-
-
-def _file_path(value: Any) -> FilePath:
-    if not isinstance(value, str) or not value:
-        raise ValueError("expected the path of a file")
-    # jsonargparse makes the folder of a YAML file the current one while it reads that file.
-    return FilePath(os.path.abspath(os.path.expanduser(value)))
-
-
-def _model_source(value: Any) -> ModelSource:
-    if not isinstance(value, str) or not value:
-        raise ValueError("expected the path of a model folder or a name on the hub")
-    hub_name = re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", value)
-    return ModelSource(value) if hub_name and not os.path.exists(value) else ModelSource(_file_path(value))
-
-
-register_type(FilePath, deserializer=_file_path)
-register_type(ModelSource, deserializer=_model_source)
 
 
 @dataclass
 class DataConfig:
     """Text: how it is cut into blocks and split."""
 
-    max_length: PositiveInt = 2048
+    max_length: BlockLength = 2048
     """Length of a training block and of an evaluation window, in tokens."""
     tune_fraction: Fraction = 0.02
     """Share of the documents kept from training to watch it by (eval_loss)."""
@@ -61,7 +44,7 @@ class DataConfig:
     """Share of the documents that no choice looks at; stage 3 measures perplexity on it."""
     group_column: str | None = None
     """Column that says which work a row belongs to; all rows of one work fall on one side of the split."""
-    mixtures: dict[str, dict[str, float]] = field(default_factory=dict)
+    mixtures: dict[str, dict[str, PositiveFloat]] = field(default_factory=dict)
     """Baselines to train: by name (for --domain of stage 1) the share of each domain's text, {mixed: {web: 0.7, ...}}.
     One takes as many tokens as all domains' trainings together."""
 
@@ -76,17 +59,17 @@ class DataConfig:
 class TrainingConfig:
     """Stage 1: training of one LoRA adapter."""
 
-    learning_rate: PositiveFloat = 5e-5
+    learning_rate: LearningRate = 5e-5
     """Peak learning rate; it falls linearly to 0."""
-    batch_size: PositiveInt = 8
+    batch_size: BatchSize = 8
     """Blocks per optimiser step."""
-    epochs: PositiveFloat = 1
+    epochs: Epochs = 1
     """Passes over the domain's training blocks."""
     precision: Literal["fp16", "bf16", "fp32"] = "fp16"
     """Arithmetic of the forward pass on a GPU; a CPU always computes in fp32."""
     gradient_checkpointing: bool = True
     """Recompute activations in the backward pass: less memory, about a third more time."""
-    seed: NonNegativeInt = 42
+    seed: Seed = 42
     """Seed of the adapter's initial weights and of the order of the blocks."""
     logging_steps: PositiveInt = 10
     """Steps between two lines of the log."""
@@ -100,7 +83,7 @@ class TrainingConfig:
 class LoraConfig:
     """The adapter (Hu et al. 2021, arXiv 2106.09685)."""
 
-    r: PositiveInt = 16
+    r: Rank = 16
     """Rank of the update of each matrix."""
     alpha: PositiveFloat = 32
     """The update is scaled by alpha / r."""
@@ -140,6 +123,9 @@ METHOD_FIELDS: dict[str, tuple[str, ...]] = {
 }
 """The fields of MergeConfig that each merge.method uses, of those that not every method does (see dem/methods.py)."""
 
+SHIPPED_PROMPTS = Path(__file__).parent / "evaluation" / "prompts.jsonl"
+"""The prompts that serve where a configuration names none and has none beside it."""
+
 AUTO = "auto"
 """What merge.weights says for weights that are to be found."""
 
@@ -148,9 +134,9 @@ AUTO = "auto"
 class ParameterWeights:
     """Weights of their own for some of the model's parameters."""
 
-    pattern: str
+    pattern: PatternText
     """Regular expression, searched in the parameter's name as it stands in the base checkpoint."""
-    weights: dict[str, float]
+    weights: dict[str, Factor]
     """Weight of each domain in place of merge.weights; a domain that is not named takes no part."""
 
 
@@ -171,12 +157,13 @@ class MergeConfig:
         "model_stock",
     ] = "weighted_sum"
     """How the differences are combined, by the names of mergekit; sce and model_stock find the weights themselves."""
-    weights: dict[str, float] | Literal["auto"] = field(default_factory=_plan_weights)
+    weights: dict[str, Factor] | Literal["auto"] = field(default_factory=_plan_weights)
     """Weight of each domain; a domain that is not named takes no part. One of them: --merge.weights.web 0.3. auto finds
-    them on the tune documents of the domains (see search)."""
+    them on the tune documents of the domains (see search). Without it: the plan's, or equal ones where the domains are
+    not the plan's."""
     normalize: bool = True
     """Divide the weights by their sum, so that they add up to 1; where a method elects signs, element by element."""
-    scale: float = 1.0
+    scale: Factor = 1.0
     """Lambda, the factor on the whole sum."""
     weights_by_parameter: list[ParameterWeights] = field(default_factory=list)
     """Other weights for the parameters whose name a pattern matches; the first that does counts."""
@@ -190,7 +177,7 @@ class MergeConfig:
     """Share of the elements, those that vary most between the domains, that sce merges; the others stay the base's."""
     rescale: Literal["probability", "l1", "none"] = "probability"
     """dare and della divide by the probability to stay (the papers) or restore the sum of magnitudes (mergekit)."""
-    seed: NonNegativeInt = 42
+    seed: Seed = 42
     """Seed of the random choices of dare and della."""
 
 
@@ -202,21 +189,21 @@ class SearchConfig:
     """gradient follows the losses' derivatives; grid tries eleven weights for one domain after the other, as DEM."""
     objective: Literal["mean", "worst", "importance"] = "mean"
     """The mean of the domains' losses, that of the domain which gains least on the base, or one by importance."""
-    importance: dict[str, float] = field(default_factory=dict)
+    importance: dict[str, NonNegativeFloat] = field(default_factory=dict)
     """What each domain's loss counts with objective importance."""
-    hand: dict[str, float] = field(default_factory=dict)
+    hand: dict[str, NonNegativeFloat] = field(default_factory=dict)
     """The team's own guess: the search starts from it, and the report compares with it. Without it, the plan's weights,
     or equal ones where the domains are not the plan's."""
     bound: PositiveFloat = 5
     """Largest sum of the weights where merge.normalize is false; with true it is 1."""
-    groups: list[str] = field(default_factory=list)
+    groups: list[PatternText] = field(default_factory=list)
     """Regular expressions, searched in parameters' names: the parameters of each get weights of their own, the others
     share theirs."""
     penalty: NonNegativeFloat = 0.01
     """What the groups' weights pay for being apart: nats per token and squared distance from their mean."""
     tokens: PositiveInt = 20_000
     """Tokens of each domain's tune documents that are looked at, at most (whole documents, drawn at random)."""
-    seed: NonNegativeInt = 42
+    seed: Seed = 42
     """Of the choice of documents."""
     map: list[str] = field(default_factory=list)
     """Two or three domains whose weights the picture of the loss is drawn over; without them, the two largest."""
@@ -230,9 +217,9 @@ class JudgeConfig:
     """What /chat/completions is appended to, such as http://localhost:8000/v1."""
     model: str
     """Name of the model there."""
-    timeout: PositiveFloat = 120
+    timeout: Seconds = 120
     """Longest wait for one reply, in seconds."""
-    retries: NonNegativeInt = 3
+    retries: Retries = 3
     """How often a call is tried again that fails or whose reply is not the JSON demanded."""
 
 
@@ -277,8 +264,9 @@ class EvaluationConfig:
     enabled: bool = True
     """False merges only, and reports what is known without it."""
     prompts: FilePath = FilePath("prompts.jsonl")
-    """JSON lines with prompt and, where there is one, reference; the default stands beside the config file."""
-    max_new_tokens: PositiveInt = 128
+    """JSON lines with prompt and, where there is one, reference; the default stands beside the config file, and where
+    it does not, the shipped prompts serve."""
+    max_new_tokens: AnswerLength = 128
     """Longest answer to a prompt, in tokens."""
     judge: JudgeConfig | None = None
     """A model that rates the answers; without one, people do (results/rating_sheet.html)."""
@@ -307,6 +295,12 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """The configuration as plain lists, dictionaries, strings and numbers."""
         return json.loads(json.dumps(asdict(self)))
+
+
+def default_weights(domains: list[str] | None) -> dict[str, float]:
+    """What merge.weights is where it is not given: the plan's weights with the plan's domains (or None), else equal."""
+    plan = _plan_weights()
+    return plan if domains is None or set(plan) == set(domains) else {domain: 1 / len(domains) for domain in domains}
 
 
 def hand_weights(config: Config) -> dict[str, float]:

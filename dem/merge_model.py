@@ -27,6 +27,7 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
 from dem.command_line import Request, parse_request
 from dem.config import AUTO, hand_weights
 from dem.errors import RequestError, run_script
+from dem.utf8 import in_utf8
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -134,6 +135,8 @@ def merge(
     began = time.monotonic()
     checkpoint = Checkpoint(base)
     differences = open_differences(domains, layout, checkpoint)
+    for note in request.notes:
+        log.info(note)
     weights = ", ".join(f"{domain} {config.merge.weights[domain]:g}" for domain in domains)
     log.info(f"merge: {config.merge.method} of {weights} on {base}")
     for domain, difference in differences.items():
@@ -211,7 +214,7 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
     from dem.sources import adapter_deltas
 
     config, layout = request.config, request.layout
-    prompts = read_prompts(Path(config.evaluation.prompts))
+    prompts = read_prompts(request.prompts)
     read_ratings(layout.ratings)  # it can be read
     if config.evaluation.judge:
         api_key()
@@ -365,4 +368,4 @@ def rate_answers(request: Request) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_script(main))
+    sys.exit(run_script(in_utf8(main)))

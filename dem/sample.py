@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dem.layout import Layout
 from dem.sample_text import DOMAINS, general_mix, generate
+from dem.utf8 import in_utf8
 
 DOCUMENTS = 1500
 """Documents per domain, and per domain in the general mix."""
@@ -128,4 +129,4 @@ def train_tokenizer(texts: list[str], vocabulary: int = VOCABULARY):
 
 
 if __name__ == "__main__":
-    main()
+    in_utf8(main)()

@@ -19,6 +19,7 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
 from dem.command_line import Request, parse_request
 from dem.errors import run_script
 from dem.layout import RUN_RECORD
+from dem.utf8 import in_utf8
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -47,11 +48,13 @@ def train(request: Request) -> None:
         require_vocabulary,
         start_log,
     )
+    from dem.evaluation.named_files import require_named_files
     from dem.run_record import run_record
     from dem.trained_adapter import adapter_files
     from dem.training_blocks import TrainingText
     from dem.training_states import SavedStates, saving
 
+    require_named_files(request)
     processes.join()
     training.require_equal_shares(config.training.batch_size)
     table, picture = layout.train_summary(domain, ".csv"), layout.train_summary(domain, ".png")
@@ -108,4 +111,4 @@ def train(request: Request) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_script(main))
+    sys.exit(run_script(in_utf8(main)))

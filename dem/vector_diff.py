@@ -25,6 +25,7 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
 
 from dem.command_line import ALL_DOMAINS, Request, parse_request
 from dem.errors import RequestError, run_script
+from dem.utf8 import in_utf8
 
 if TYPE_CHECKING:
     from dem.checkpoints import Checkpoint
@@ -48,8 +49,10 @@ def make_differences(request: Request) -> None:
     from dem.atomic import require_writable
     from dem.checkpoints import Checkpoint
     from dem.common import base_folder, start_log
+    from dem.evaluation.named_files import require_named_files
     from dem.trained_adapter import base_files
 
+    require_named_files(request)
     for domain in domains:
         require_writable(layout.diff_vector(domain).parent, layout.diff_summary(domain, ".json").parent)
     start_log(None)
@@ -177,4 +180,4 @@ def _report(request: Request, domain: str, statistics: "Statistics", base_parame
 
 
 if __name__ == "__main__":
-    sys.exit(run_script(main))
+    sys.exit(run_script(in_utf8(main)))

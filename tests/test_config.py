@@ -222,10 +222,16 @@ def test_harness_files_stand_beside_the_config_and_one_switch_limits_them(tmp_pa
         ("{tasks: [a], multiple_choice: [{name: a, file: q}]}", "two tasks of the name a"),
         ("{tasks: [a], models: []}", "harness.models is empty"),
         ("{tasks: [a], models: [base, nobody]}", "names nobody; there will be base, main_data, .*, merged"),
-        ("{tasks: [a], limit: 0}", "c.yaml: evaluation.harness.limit: Not of type PositiveInt"),
-        ("{task: [a]}", "c.yaml: evaluation.harness: Option 'task' is not accepted$"),
-        ("{multiple_choice: [{name: a}]}", r"evaluation.harness.multiple_choice: arguments are required: file$"),
-        ("{multiple_choice: [{name: a, file: q, style: z}]}", "c.yaml: .*multiple_choice.style: .*cloze.* value: z$"),
+        ("{tasks: [a], limit: 0}", "c.yaml: evaluation.harness.limit is 0: give a whole number of 1 or more$"),
+        (
+            "{task: [a]}",
+            r"c.yaml: there is no setting evaluation.harness.task \(did you mean evaluation.harness.tasks\?\)$",
+        ),
+        ("{multiple_choice: [{name: a}]}", r"evaluation.harness.multiple_choice\[0\].file is required and missing$"),
+        (
+            "{multiple_choice: [{name: a, file: q, style: z}]}",
+            r"c.yaml: .*multiple_choice\[0\].style is 'z': give letters or cloze$",
+        ),
     ],
 )
 def test_mistakes_in_the_harness_are_named_in_one_line(tmp_path, harness, words):

@@ -321,7 +321,7 @@ def test_costs_that_are_not_equal_or_not_known_are_said_to_be_so(workplace, trai
         ({"m": {"web": -1, "social": 2}}, ["data.mixtures.m", "web", "above 0"]),
         ({"m": {"web": "x"}}, ["data.mixtures", "x"]),
         ({"m": {}}, ["data.mixtures.m is empty"]),
-        (None, ["data.mixtures", "None"]),
+        (None, ["data.mixtures is empty"]),
     ],
 )
 def test_a_wrong_mixture_is_refused_by_name(workplace, refused, mixtures, words):
@@ -332,8 +332,8 @@ def test_a_wrong_mixture_is_refused_by_name(workplace, refused, mixtures, words)
     ("mixtures", "words"),
     [
         ("{1: {web: 1}}", "data.mixtures.1 is not a name"),
-        ("{m: {1: 1}}", "data.mixtures.m names 1, not among the config's domains"),
-        ("{m: {web: .nan}}", "data.mixtures.m: the share of web is not a number above 0"),
+        ("{m: {1: 1}}", "data.mixtures.m.1 is not a name"),
+        ("{m: {web: .nan}}", "data.mixtures.m: web is nan: give a number above 0"),
         ("", "data.mixtures is empty"),
     ],
 )
