@@ -11,6 +11,7 @@ command after it (see README.md). A small try of all stages on a CPU: make demo.
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
@@ -27,12 +28,27 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def train(request: Request) -> None:
-    """Check every input, train the adapter of the request's domain or mixture, and put it in its place."""
-    config, layout, domain = request.config, request.layout, request.domain
-    shares = config.data.shares(domain)
-    files = {name: layout.parquet_files(name) for name in (config.domains if shares else [domain])}
+    """Train the adapter of the request's domain or mixture, as the only run that does so."""
+    config, layout = request.config, request.layout
+    domains = config.domains if config.data.shares(request.domain) else [request.domain]
+    files = {name: layout.parquet_files(name) for name in domains}
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
+    from dem import processes
+    from dem.locks import one_run
+
+    processes.join()
+    with ExitStack() as held:
+        with processes.main_first():
+            notes = held.enter_context(one_run([layout.training_output(request.domain)])) if processes.is_main() else []
+        train_alone(request, files, notes)
+
+
+def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]) -> None:
+    """Check every input, train the adapter on the text in `files`, put it in its place; the log gets `notes` too."""
+    config, layout, domain = request.config, request.layout, request.domain
+    shares = config.data.shares(domain)
+
     from dem import plots, processes, training
     from dem.atomic import new_folder, require_replaceable, require_writable
     from dem.checkpoints import Checkpoint
@@ -50,7 +66,6 @@ def train(request: Request) -> None:
     from dem.run_record import run_record
     from dem.training_blocks import TrainingText
 
-    processes.join()
     training.require_equal_shares(config.training.batch_size)
     table, picture = layout.train_summary(domain, ".csv"), layout.train_summary(domain, ".png")
     require_replaceable(layout.adapter(domain))
@@ -64,6 +79,8 @@ def train(request: Request) -> None:
     fingerprint = checkpoint.fingerprint()
     record = run_record(config, fingerprint, model_config(base), tokenizer, text.fingerprint, shares)
     if not request.overwrite and training.is_trained(layout.adapter(domain), record):
+        for line in notes:
+            log.info(line)
         return
 
     blocks = text.blocks(tokenizer)
@@ -71,7 +88,7 @@ def train(request: Request) -> None:
 
     start_log(layout.train_log(domain), append=training.can_resume(state, record))
     training.log_surroundings(config, base)
-    for line in blocks.notes:
+    for line in [*notes, *blocks.notes]:
         log.info(line)
     log.info(f"{len(blocks.train):,} blocks of {config.data.max_length} tokens, {config.training.batch_size} a step")
     precision = choose_precision(config.training.precision)
