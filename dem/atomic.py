@@ -73,7 +73,7 @@ def new_file(path: Path) -> Iterator[Path]:
     try:
         with _full_disk_said(path):
             yield partial
-        os.replace(partial, path)
+            os.replace(partial, path)
     finally:
         _clear_up(partial)
 
@@ -98,9 +98,9 @@ def new_folder(path: Path) -> Iterator[Path]:
     path = path.resolve()
     partial, aside = _beside(path, _PARTIAL), _beside(path, _ASIDE)
     _put_back(path, _left_of(path, _ASIDE))
-    partial.mkdir(parents=True)
     try:
         with _full_disk_said(path):
+            partial.mkdir(parents=True)
             yield partial
         _swap(path, partial, aside)
     finally:
@@ -171,11 +171,12 @@ def _remove(path: Path) -> str | None:
 
 @contextmanager
 def _full_disk_said(path: Path) -> Iterator[None]:
+    """Say in one line what the system is out of: space, or what else writing needs and no request can foresee."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise WorkError(f"{path} could not be written: {error.strerror}; nothing of it was left behind") from None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE):
+            raise WorkError(f"{path} could not be written: {error.strerror}; what was there before stays") from None
         raise
 
 

@@ -144,6 +144,14 @@ def test_clearing_up_says_when_it_fails(tmp_path):
     assert clear_leftovers(tmp_path / "out") == [f"removed {old}, which a run that was cut off had left"]
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE, errno.EROFS])
+def test_what_the_system_lacks_is_said_in_one_line(tmp_path, number):
+    for new, name in ((new_file, "a.txt"), (new_folder, "out")):
+        with pytest.raises(WorkError, match=f"{name} could not be written: {os.strerror(number)}"), new(tmp_path / name):
+            raise OSError(number, os.strerror(number))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_link_to_a_folder_stays_a_link(tmp_path):
     (tmp_path / "large disk" / "model").mkdir(parents=True)
     link = tmp_path / "out"
