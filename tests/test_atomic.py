@@ -147,7 +147,8 @@ def test_clearing_up_says_when_it_fails(tmp_path):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE, errno.EROFS])
 def test_what_the_system_lacks_is_said_in_one_line(tmp_path, number):
     for new, name in ((new_file, "a.txt"), (new_folder, "out")):
-        with pytest.raises(WorkError, match=f"{name} could not be written: {os.strerror(number)}"), new(tmp_path / name):
+        said = f"{name} could not be written: {os.strerror(number)}"
+        with pytest.raises(WorkError, match=said), new(tmp_path / name):
             raise OSError(number, os.strerror(number))
     assert not list(tmp_path.iterdir())
 
