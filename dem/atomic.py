@@ -115,9 +115,13 @@ def clear_leftovers(path: Path) -> list[str]:
     Returns:
         A line for the log on each thing that was there, and on each that cannot be removed.
     """
-    _put_back(path.resolve(), _left_of(path.resolve(), _ASIDE))
-    found = {left for place in (path, path.resolve()) for left in _left_of(place)}
-    found |= {left for left in path.resolve().rglob(".*") if re.fullmatch(rf".+\.({_PARTIAL}|{_ASIDE})", left.name)}
+    real = path.resolve()
+    try:
+        _put_back(real, _left_of(real, _ASIDE))
+        found = {left for place in (path, real) for left in _left_of(place)}
+        found |= {left for left in real.rglob(".*") if re.fullmatch(rf".+\.({_PARTIAL}|{_ASIDE})", left.name)}
+    except OSError as error:
+        return [f"WARNING: what runs that were cut off may have left of {path} cannot be found ({error.strerror})"]
     return [_remove(left) or f"removed {left}, which a run that was cut off had left" for left in sorted(found)]
 
 

@@ -121,8 +121,12 @@ def test_of_two_folders_set_aside_the_later_is_put_back(tmp_path):
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["2-00000000"]
 
 
-def test_clearing_up_says_when_it_fails(tmp_path):
+def test_clearing_up_says_when_it_fails(tmp_path, monkeypatch):
     """With few file descriptors a folder can be renamed and not be removed."""
+
+    def few(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
     (tmp_path / "out" / "old").mkdir(parents=True)
 
     def work():
@@ -141,6 +145,11 @@ def test_clearing_up_says_when_it_fails(tmp_path):
     (old,) = tmp_path.glob(".out.*.old")
     (line,) = heard.read_text().splitlines()
     assert f"WARNING: {old} could not be removed (Too many open files)" in line and "by hand" in line
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", few)
+        patch.setattr(os, "listdir", few)
+        (line,) = clear_leftovers(tmp_path / "out")
+    assert line.startswith("WARNING") and "cannot be found (Too many open files)" in line
     assert clear_leftovers(tmp_path / "out") == [f"removed {old}, which a run that was cut off had left"]
 
 
