@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Merge, and evaluate unless the config says not to."""
+    """Merge, and evaluate unless the config says not to, as the only run that does so."""
     request = parse_request(__doc__, argv, stage=3)
     layout = request.layout
     if request.ratings is not None:
@@ -48,20 +48,24 @@ def main(argv: list[str] | None = None) -> None:
             rate_answers(request, notes)
         return
     domains = _domains_of(request)
+
+    # Imported only now, so that --help and a wrong request do not wait for torch.
+    from dem.common import base_folder
+
+    base = base_folder(request.config.base_model)
     for domain in domains:
         layout.existing_difference(domain)
     if request.dry_run:
-        say_plan(request, domains)
+        say_plan(request, domains, base)
         return
     with one_run([layout.merge_output, layout.results_output]) as notes:
-        merge_and_evaluate(request, domains, notes)
+        merge_and_evaluate(request, domains, base, notes)
 
 
-def say_plan(request: Request, domains: list[str]) -> None:
+def say_plan(request: Request, domains: list[str], base: Path) -> None:
     """Say what the merge of `domains` would read, write and need."""
-    from dem.common import base_folder, log, start_log
+    from dem.common import log, start_log
 
-    base = base_folder(request.config.base_model)
     start_log(None)
     if request.config.merge.weights == AUTO:
         request = _with_hand_weights(request)
@@ -69,14 +73,12 @@ def say_plan(request: Request, domains: list[str]) -> None:
     merge(request, domains, base)
 
 
-def merge_and_evaluate(request: Request, domains: list[str], notes: list[str]) -> None:
+def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: list[str]) -> None:
     """Check every input, merge `domains`, and evaluate unless the config says not to; the log gets `notes` too."""
-    # Imported only now, so that --help and a wrong request do not wait for torch.
     from dem.atomic import require_replaceable, require_writable
-    from dem.common import base_folder, log, start_log
+    from dem.common import log, start_log
 
     layout = request.layout
-    base = base_folder(request.config.base_model)
     require_replaceable(layout.merged_model)
     require_writable(layout.results, layout.evaluated("base").parent, layout.merge_log.parent)
     start_log(layout.merge_log)
