@@ -268,6 +268,7 @@ def test_two_runs_that_overlap_at_random_leave_what_one_leaves(place, crew, name
                 crew.assert_refused(run, other, output.path)
         assert contents_of(folders) == expected
     assert not [name for name in files_in(place.root) if re.search(r"\.(partial|old|lock)(/|$)", name)]
+    assert place.diff("web") == 0  # of the adapter that other tests find
 
 
 def test_different_outputs_are_free_at_the_same_time(place, crew):
@@ -281,6 +282,7 @@ def test_different_outputs_are_free_at_the_same_time(place, crew):
     for run in runs:
         run.join(200)
     assert [run.exitcode for run in runs] == [0, 0, 0], [crew.said(run) for run in runs]
+    assert place.diff("web") == 0  # of the adapter that other tests find
 
 
 def test_merging_beside_a_training_is_free(place, crew):
