@@ -20,10 +20,44 @@ def domain_name_mistake(name: str) -> str | None:
 
 
 @dataclass(frozen=True)
+class Output:
+    """What one run at a time may write."""
+
+    path: Path
+    """What messages call it by."""
+    lock: Path
+    """The file that is locked meanwhile; in no folder that is ever replaced as a whole."""
+    parts: tuple[Path, ...]
+    """All files and folders that are written beside their place and then renamed, or hold such."""
+
+
+@dataclass(frozen=True)
 class Layout:
     """The folders below `root` (an absolute path)."""
 
     root: Path
+
+    def training_output(self, domain: str) -> Output:
+        """Everything that the domain's training writes."""
+        adapter = self.adapter(domain)
+        tables = (self.train_summary(domain, ".csv"), self.train_summary(domain, ".png"))
+        return Output(adapter, _lock_beside(adapter), (adapter, *tables))
+
+    def difference_output(self, domain: str) -> Output:
+        """Everything that stage 2 writes for the domain."""
+        vector, summary = self.diff_vector(domain), self.diff_summary(domain, ".json")
+        parts = (vector, self.diff_index(domain), summary, self.diff_summary(domain, ".png"))
+        return Output(vector, vector.with_name(f".diff_{domain}.lock"), parts)
+
+    @property
+    def merge_output(self) -> Output:
+        """The merged model."""
+        return Output(self.merged_model, _lock_beside(self.merged_model), (self.merged_model,))
+
+    @property
+    def results_output(self) -> Output:
+        """Everything that stage 3 says of the models, and its log."""
+        return Output(self.results, self.results / ".results.lock", (self.results,))
 
     def parquet(self, domain: str) -> Path:
         """The domain's text as one file."""
@@ -240,6 +274,12 @@ class Layout:
     def ratings(self) -> Path:
         """All ratings of answers so far, by people and by a judge."""
         return self.results / "ratings.json"
+
+
+def _lock_beside(folder: Path) -> Path:
+    """The lock of a folder that is replaced as a whole: beside it, or if it is a link beside what that leads to."""
+    real = folder.resolve()
+    return real.with_name(f".{real.name}.lock")
 
 
 RATING_SHEET = "rating_sheet.html"

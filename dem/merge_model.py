@@ -27,6 +27,7 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
 from dem.command_line import Request, parse_request
 from dem.config import AUTO, hand_weights
 from dem.errors import RequestError, run_script
+from dem.locks import one_run
 from dem.utf8 import in_utf8
 
 if TYPE_CHECKING:
@@ -40,35 +41,53 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Merge, and evaluate unless the config says not to."""
+    """Merge, and evaluate unless the config says not to, as the only run that does so."""
     request = parse_request(__doc__, argv, stage=3)
+    layout = request.layout
     if request.ratings is not None:
-        rate_answers(request)
+        with one_run([layout.results_output]) as notes:
+            rate_answers(request, notes)
         return
     domains = _domains_of(request)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
-    from dem.atomic import require_replaceable, require_writable
-    from dem.common import base_folder, log, start_log
+    from dem.common import base_folder
 
-    layout = request.layout
     base = base_folder(request.config.base_model)
     for domain in domains:
         layout.existing_difference(domain)
-    auto = request.config.merge.weights == AUTO
     if request.dry_run:
-        start_log(None)
-        if auto:
-            request = _with_hand_weights(request)
-            log.info("search: the weights would be found first, in three to four passes over the tune documents")
-        merge(request, domains, base)
+        say_plan(request, domains, base)
         return
+    with one_run([layout.merge_output, layout.results_output]) as notes:
+        merge_and_evaluate(request, domains, base, notes)
+
+
+def say_plan(request: Request, domains: list[str], base: Path) -> None:
+    """Say what the merge of `domains` would read, write and need."""
+    from dem.common import log, start_log
+
+    start_log(None)
+    if request.config.merge.weights == AUTO:
+        request = _with_hand_weights(request)
+        log.info("search: the weights would be found first, in three to four passes over the tune documents")
+    merge(request, domains, base)
+
+
+def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: list[str]) -> None:
+    """Check every input, merge `domains`, and evaluate unless the config says not to; the log gets `notes` too."""
+    from dem.atomic import require_replaceable, require_writable
+    from dem.common import log, start_log
+
+    layout = request.layout
     require_replaceable(layout.merged_model)
     require_writable(layout.results, layout.evaluated("base").parent, layout.merge_log.parent)
     start_log(layout.merge_log)
+    for line in notes:
+        log.info(line)
     evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
     found = None
-    if auto:
+    if request.config.merge.weights == AUTO:
         request, found = search(request, domains, base)
     seconds, compared = merge(request, domains, base, found)
     describe_merge(request, domains, seconds, compared)
@@ -355,15 +374,17 @@ def _guesses(request: Request, domains: list[str]) -> dict[str, dict[str, float]
     return {"equal": dict.fromkeys(domains, 1 / len(domains)), "hand": {domain: hand[domain] for domain in domains}}
 
 
-def rate_answers(request: Request) -> None:
-    """Take up ratings of the last evaluation's answers, and write its report anew."""
+def rate_answers(request: Request, notes: list[str]) -> None:
+    """Take up ratings of the last evaluation's answers, and write its report anew; the log gets `notes` too."""
     from dem.atomic import require_writable
-    from dem.common import start_log
+    from dem.common import log, start_log
     from dem.evaluation.rate import rate
 
     layout = request.layout
     require_writable(layout.results, layout.merge_log.parent)
     start_log(layout.merge_log, append=True)
+    for line in notes:
+        log.info(line)
     rate(layout, request.ratings, request.config.evaluation.judge)
 
 

@@ -25,6 +25,8 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
 
 from dem.command_line import ALL_DOMAINS, Request, parse_request
 from dem.errors import RequestError, run_script
+from dem.evaluation.named_files import require_named_files
+from dem.locks import one_run
 from dem.utf8 import in_utf8
 
 if TYPE_CHECKING:
@@ -38,24 +40,32 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def make_differences(request: Request) -> None:
-    """Compute, write and summarise the difference of the request's domain, or of all."""
+    """Make the difference of the request's domain, or of all, as the only run that does so."""
     config, layout = request.config, request.layout
     if request.domain == ALL_DOMAINS and request.model:
         raise RequestError(f"--model is of one domain: name it in place of --domain {ALL_DOMAINS}")
     domains = config.domains if request.domain == ALL_DOMAINS else [request.domain]
     origins = {d: Path(request.model) if request.model else layout.existing_adapter(d) for d in domains}
+    require_named_files(request)
+    with one_run(map(layout.difference_output, domains)) as notes:
+        make_alone(request, origins, notes)
+
+
+def make_alone(request: Request, origins: dict[str, Path], notes: list[str]) -> None:
+    """Compute, write and summarise each domain's difference, of what is in its origin; the log gets `notes` too."""
+    config, layout = request.config, request.layout
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
     from dem.atomic import require_writable
     from dem.checkpoints import Checkpoint
-    from dem.common import base_folder, start_log
-    from dem.evaluation.named_files import require_named_files
+    from dem.common import base_folder, log, start_log
     from dem.trained_adapter import base_files
 
-    require_named_files(request)
-    for domain in domains:
+    for domain in origins:
         require_writable(layout.diff_vector(domain).parent, layout.diff_summary(domain, ".json").parent)
     start_log(None)
+    for line in notes:
+        log.info(line)
     base = base_folder(config.base_model)
     checkpoint, files = Checkpoint(base), base_files(base)
     with ThreadPoolExecutor(1) as beside:  # where files are read while the rest computes
