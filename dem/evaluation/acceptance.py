@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dem.evaluation.digits import figure, telling
+from dem.evaluation.digits import figure, from_to, in_words
 from dem.evaluation.evidence import Evidence, Missing
 from dem.evaluation.intervals import LEAST, Change
 from dem.evaluation.metrics import ALL, Perplexity
@@ -82,7 +82,7 @@ def _perplexity(evidence: Evidence) -> Criterion:
     if merged.change is None:
         return Criterion(name, target, "the merged model computes no numbers", FAIL)
     gain = -merged.change.relative
-    measured = f"**{change_in_words(merged)}**, {_from_to(base.perplexity, merged.perplexity)}"
+    measured = f"**{change_in_words(merged)}**, {from_to(base.perplexity, merged.perplexity)}"
     if gain > most:
         measured += f"; more than the planned {most:.0%}, which passes"
     passes = gain >= least
@@ -218,45 +218,10 @@ def compared(change: Change | None) -> str:
     return f"{_signed(change.relative)} (95% interval {ends[0]} to {ends[1]})"
 
 
-def in_figures(perplexity: float, more: int = 0) -> str:
-    """A perplexity in as few digits as a reader can use, or so many more."""
-    if perplexity < 1000:
-        return f"{perplexity:.{(2 if perplexity < 100 else 1) + more}f}"
-    return f"{perplexity:,.{more}f}" if perplexity < 1e6 else f"{perplexity:.{1 + more}e}"
-
-
-def _from_to(base: float, merged: float) -> str:
-    """Two perplexities, as far apart as they are."""
-
-    def write(more: int) -> tuple[str, float]:
-        texts = [in_figures(perplexity, more) for perplexity in (base, merged)]
-        one, other = (float(text.replace(",", "")) for text in texts)
-        return " to ".join(texts), other - one
-
-    return telling(write, merged - base, [0.0])
-
-
 def _signed(change: float) -> str:
     if change == 0:
         return "0.0%"
     return f"{figure(abs(change), '.1%', 0, *GAIN)} {'lower' if change < 0 else 'higher'}"
-
-
-def in_words(seconds: float, limit: float = 0.0) -> str:
-    """A duration, on its side of the `limit`: seconds below one minute, minutes below one hour."""
-
-    def write(more: int) -> tuple[str, float]:
-        if seconds < 60:
-            text = f"{seconds:.{1 + more}f}"
-            return f"{text} s", float(text)
-        if seconds < 3600:
-            text = f"{seconds / 60:.{3 + more}g}"
-            return f"{text} min", float(text) * 60
-        hours, minutes = divmod(round(seconds / 60, more), 60)
-        text = f"{minutes:.{more}f}"
-        return f"{hours:.0f} h" + f" {text} min" * bool(minutes), hours * 3600 + float(text) * 60
-
-    return telling(write, seconds, [limit])
 
 
 def criteria_table(met: list[Criterion]) -> list[str]:

@@ -43,3 +43,38 @@ def figure(value: float, form: str, *limits: float) -> str:
         return text, float(text.rstrip("%")) / unit
 
     return telling(write, value, limits)
+
+
+def in_words(seconds: float, limit: float = 0.0) -> str:
+    """A duration, on its side of the `limit`: seconds below one minute, minutes below one hour."""
+
+    def write(more: int) -> tuple[str, float]:
+        if seconds < 60:
+            text = f"{seconds:.{1 + more}f}"
+            return f"{text} s", float(text)
+        if seconds < 3600:
+            text = f"{seconds / 60:.{3 + more}g}"
+            return f"{text} min", float(text) * 60
+        hours, minutes = divmod(round(seconds / 60, more), 60)
+        text = f"{minutes:.{more}f}"
+        return f"{hours:.0f} h" + f" {text} min" * bool(minutes), hours * 3600 + float(text) * 60
+
+    return telling(write, seconds, [limit])
+
+
+def in_figures(perplexity: float, more: int = 0) -> str:
+    """A perplexity in as few digits as a reader can use, or so many more."""
+    if perplexity < 1000:
+        return f"{perplexity:.{(2 if perplexity < 100 else 1) + more}f}"
+    return f"{perplexity:,.{more}f}" if perplexity < 1e6 else f"{perplexity:.{1 + more}e}"
+
+
+def from_to(base: float, merged: float) -> str:
+    """Two perplexities, as far apart as they are."""
+
+    def write(more: int) -> tuple[str, float]:
+        texts = [in_figures(perplexity, more) for perplexity in (base, merged)]
+        one, other = (float(text.replace(",", "")) for text in texts)
+        return " to ".join(texts), other - one
+
+    return telling(write, merged - base, [0.0])

@@ -60,6 +60,12 @@ def beyond_chance(family: Sequence[Change | None]) -> list[bool]:
     return found
 
 
+def marked(grid: Mapping[str, Mapping[str, Change | None]]) -> set[tuple[str, str]]:
+    """Row and column of the cells that are beyond chance, all cells of the grid taken together."""
+    cells = [(row, column) for row, columns in grid.items() for column in columns]
+    return {cell for cell, is_so in zip(cells, beyond_chance([grid[r][c] for r, c in cells]), strict=True) if is_so}
+
+
 def changes(base: Scores, models: Sequence[Scores]) -> list[Change | None]:
     """The change of each model's token-weighted perplexity against the base's; None where one of both has none.
 
