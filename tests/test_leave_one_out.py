@@ -134,6 +134,7 @@ def test_table_record_and_picture_are_written(place, questions):
     publish_effects(place.layout, effects)
     rows = list(csv.DictReader(place.layout.leave_one_out.open(encoding="utf-8")))
     assert [(row["term"], row["on"]) for row in rows] == [(e.term, e.on) for e in effects.cells]
+    assert int(rows[0]["documents"]) == len(questions.documents[DOMAINS[0]])
     assert float(rows[0]["effect"]) == pytest.approx(effects.cells[0].change.relative, rel=1e-4)
     record = json.loads(place.layout.leave_one_out_record.read_text(encoding="utf-8"))
     assert record["effects"]["web"]["all"]["relative"] == effects.cells[2].change.relative
@@ -223,6 +224,7 @@ def record_of(place, lead, change=(-0.004, -0.006, -0.002), cells=None, **more):
     cells = cells or {WEB: {WEB: effect, LAW: effect, "all": effect}, LAW: {WEB: effect, LAW: None, "all": effect}}
     least = {"objective": "mean", "term": LAW, "change": change_of(*change), "leads": {WEB: change_of(*lead)}}
     record = {"format": 2, "merged": place.merged, "effects": cells, "least": least}
+    record["documents"] = {WEB: 75, LAW: 30, "all": 105}
     write_json(place.layout.leave_one_out_record, record | more)
     for path in (place.layout.leave_one_out, place.layout.leave_one_out_picture):
         path.write_text("x")
@@ -259,8 +261,10 @@ def test_whom_a_term_hurts_is_told_of_all_cells_together(tmp_path):
     record_of(place, (0.01, 0.004, 0.016), cells=cells)
     assert "Beyond chance, web's term hurts 법률 (+0.8%)." in page_of(place)
     few = change_of(0.01, None, None)
-    record_of(place, (0.01, None, None), cells={WEB: {WEB: few, "all": few}, LAW: {WEB: few, "all": few}})
-    assert "cannot be told from fewer than 20 tune documents" in page_of(place)
+    cells = {WEB: {WEB: few, "all": few}, LAW: {WEB: few, "all": few}}
+    record_of(place, (0.01, None, None), cells=cells, documents={WEB: 7, "all": 7})
+    assert "hurts any domain; too few tune documents to tell of web (7)." in page_of(place)
+    assert "documents: web 7, all 7." in page_of(place)
     record_of(place, (0.01, 0.004, 0.016), cells={HOSTILE: {HOSTILE: change_of(0.1, 0.09, 0.11)}})
     assert "<script" not in page_of(place) and "`e`" not in page_of(place)
 

@@ -244,15 +244,15 @@ def acceptance_page(evidence: Evidence) -> str:
 
 def _domain_table(evidence: Evidence) -> list[str]:
     lines = [
-        "| domain | training | perplexity of merged against base | norm | KS distance | normality test, p | excess "
-        "kurtosis | beyond 3 sigma |",
-        "|---" * 8 + "|",
+        "| domain | training | perplexity of merged against base | test documents | norm | KS distance | normality "
+        "test, p | excess kurtosis | beyond 3 sigma |",
+        "|---" * 9 + "|",
     ]
     for domain in evidence.domains:
         seconds, summary = evidence.training_seconds[domain], evidence.differences[domain]
         cells = [
             NOT_MEASURED if isinstance(seconds, Missing) else in_words(seconds, TRAINING_SECONDS),
-            _change_on(evidence, domain),
+            *_change_on(evidence, domain),
         ]
         if isinstance(summary, Missing):
             cells += [NOT_MEASURED] * 5
@@ -270,11 +270,12 @@ def _domain_table(evidence: Evidence) -> list[str]:
     return lines
 
 
-def _change_on(evidence: Evidence, domain: str) -> str:
-    if isinstance(evidence.metrics, Missing):
-        return NOT_MEASURED
-    measured = evidence.metrics.models["merged"].perplexity.get(domain)
-    return NOT_MEASURED if measured is None else change_in_words(measured)
+def _change_on(evidence: Evidence, domain: str) -> tuple[str, str]:
+    """The change of the domain's perplexity, and of how many documents."""
+    measured = None
+    if not isinstance(evidence.metrics, Missing):
+        measured = evidence.metrics.models["merged"].perplexity.get(domain)
+    return (NOT_MEASURED, "") if measured is None else (change_in_words(measured), f"{measured.documents:,}")
 
 
 _HOW = [

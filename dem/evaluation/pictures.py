@@ -60,7 +60,9 @@ def perplexity(metrics: Metrics, picture: Path) -> None:
             row = (-0.5, models.index("merged") - 0.5)
             axes.add_patch(plt.Rectangle(row, len(domains), 1, fill=False, linewidth=4, clip_on=False, zorder=5))
         axes.set_title("Perplexity on the test splits, change against the base")
-        figure.supxlabel("darker: better than the base    lighter: worse    ?: may be chance\n(test documents)")
+        figure.supxlabel(
+            "darker: better than the base    lighter: worse    ?: may be chance\nin brackets: test documents"
+        )
 
 
 def _with_counts(domains: list[str], measured: list[Perplexity | None]) -> list[str]:

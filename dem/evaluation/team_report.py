@@ -91,7 +91,8 @@ def _domains_verdict(metrics: Metrics) -> str:
     told, found = metrics.beyond_chance(), metrics.models["merged"].perplexity
     measured = {d: p for d, p in found.items() if d != ALL and p}
     sides = {d: p.change.relative < 0 for d, p in measured.items() if ("merged", d) in told}
-    text = f" Beyond chance it is better in {sum(sides.values())} of {len(measured)} domains"
+    text = " Beyond chance, all cells below taken together, it is better in "
+    text += f"{sum(sides.values())} of {len(measured)} domains"
     if worse := [as_text(d) for d, better in sides.items() if not better]:
         text += f", and worse in {', '.join(worse)}"
     if few := [f"{as_text(d)} ({p.documents})" for d, p in measured.items() if p.change and p.change.low is None]:

@@ -32,6 +32,8 @@ class Effect:
     """Perplexity with all terms but this one."""
     change: Change | None
     """with_it / without - 1: below 0 the term helps."""
+    documents: int
+    """That were measured; of ALL, of all domains."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def publish_effects(layout: Layout, effects: Effects) -> None:
         matrix.setdefault(effect.term, {})[effect.on] = effect.change and asdict(effect.change)
     least = effects.least and asdict(effects.least)
     content = {"format": FORMAT, "merged": provenance_hash(layout.merge_record), "effects": matrix, "least": least}
+    content["documents"] = {effect.on: effect.documents for effect in effects.cells}
     write_text(layout.leave_one_out_record, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     write_text(layout.leave_one_out, table(effects.cells))
     pictures.leave_one_out(matrix, layout.leave_one_out_picture)
@@ -90,11 +93,14 @@ def table(effects: list[Effect]) -> str:
     """CSV: a row per term and domain; the effect is a fraction of the perplexity without the term, below 0 it helps."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["term", "on", "perplexity_with", "perplexity_without", "effect", "effect_low", "effect_high"])
+    writer.writerow(
+        ["term", "on", "perplexity_with", "perplexity_without", "effect", "effect_low", "effect_high", "documents"]
+    )
     for e in effects:
         change = (e.change.relative, e.change.low, e.change.high) if e.change else (None, None, None)
         figures = (e.with_it, e.without, *change)
-        writer.writerow([e.term, e.on, *("" if value is None else f"{value:.6g}" for value in figures)])
+        row = ("" if value is None else f"{value:.6g}" for value in figures)
+        writer.writerow([e.term, e.on, *row, e.documents])
     return text.getvalue()
 
 
@@ -111,7 +117,7 @@ def leave_one_out_section(layout: Layout, found: bool) -> list[str]:
     lines = ["## What each domain adds", ""]
     if content["least"]:
         lines += [_least(_standing(content["least"])), ""]
-    lines += [_hurting(matrix), ""]
+    lines += [_hurting(matrix, content["documents"]), ""]
     lines += captioned(
         layout.leave_one_out_picture,
         "What each domain's term does to each domain",
@@ -121,7 +127,9 @@ def leave_one_out_section(layout: Layout, found: bool) -> list[str]:
     )
     where = "the tune splits, since no choice looks at the test splits"
     where += "; the weights were found on the same text, which flatters them a little" if found else ""
-    return [*lines, f"Measured on {where}. All figures: {link(layout.leave_one_out, 'a table')}."]
+    counts = ", ".join(f"{as_text(on)} {count:,}" for on, count in content["documents"].items())
+    lines.append(f"Measured on {where}; documents: {counts}. All figures: {link(layout.leave_one_out, 'a table')}.")
+    return lines
 
 
 def _current(layout: Layout) -> dict[str, Any] | None:
@@ -164,7 +172,7 @@ def _least(least: Standing) -> str:
     return f"**Which domain helps least cannot be told** by the perplexity {measure}: {why}."
 
 
-def _hurting(matrix: dict[str, dict[str, Change | None]]) -> str:
+def _hurting(matrix: dict[str, dict[str, Change | None]], documents: dict[str, int]) -> str:
     """Whom a term hurts, where all cells together leave no doubt."""
     hurt = [
         f"{as_text(term)}'s term hurts {as_text(on)} ({figure(change.relative, '+.1%', 0)})"
@@ -174,9 +182,9 @@ def _hurting(matrix: dict[str, dict[str, Change | None]]) -> str:
     known = [change for row in matrix.values() for change in row.values() if change]
     if not known:
         return "The models compute no numbers."
-    if all(change.low is None for change in known):
-        return f"Whether a term hurts a domain cannot be told from fewer than {LEAST} tune documents."
-    return f"Beyond chance, {'; '.join(hurt)}." if hurt else "Beyond chance, no domain's term hurts any domain."
+    text = "; ".join(hurt) or "no domain's term hurts any domain"
+    few = [f"{as_text(on)} ({count})" for on, count in documents.items() if on != ALL and count < LEAST]
+    return f"Beyond chance, {text}{'; too few tune documents to tell of ' * bool(few)}{', '.join(few)}."
 
 
 def _beyond_chance(matrix: dict[str, dict[str, Change | None]]) -> dict[tuple[str, str], Change]:

@@ -74,7 +74,7 @@ def _effects(terms: list[str], whole: ByDomain, others: list[ByDomain]) -> list[
         columns[ALL] = (_together(whole), [_together(other) for other in others])
         changed[ALL] = changes_together(whole, others)
     return [
-        Effect(term, d, scores.perplexity, rest[i].perplexity, _turned(changed[d][i]))
+        Effect(term, d, scores.perplexity, rest[i].perplexity, _turned(changed[d][i]), scores.documents)
         for i, term in enumerate(terms)
         for d, (scores, rest) in columns.items()
     ]
