@@ -4,8 +4,8 @@ The estimate is a ratio of sums over documents (of log-likelihood and of tokens)
 is the wider one of two, on either side: the bootstrap-t interval (Efron & Tibshirani 1993, chapter 12; Hall 1992,
 chapter 3), whose standard error in a resample is that of a ratio (Cochran 1977, equation 6.13, within strata 6.44),
 and Student's. Their own standard error is the jackknife's, in which a long document that decides alone counts in full.
-Percentile intervals are too narrow: with twenty documents, 95% ones cover 76 to 92%, these 92 to 96%, or 90% where both
-lengths and gains are lognormal and grow together (tests/test_intervals.py simulates some).
+Percentile intervals are too narrow: with twenty documents, 95% ones cover 76 to 92%, these 93 to 95%, or 89% where long
+documents are few and change otherwise than short ones (tests/test_intervals.py simulates some).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
