@@ -50,7 +50,7 @@ def _harness_row(harness: dict[str, Any]) -> dict[str, float | None]:
 
 
 def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    return "" if value is None else f"{value:.10g}"
 
 
 def perplexity_lines(metrics: Metrics) -> list[str]:

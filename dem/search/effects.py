@@ -99,7 +99,7 @@ def table(effects: list[Effect]) -> str:
     for e in effects:
         change = (e.change.relative, e.change.low, e.change.high) if e.change else (None, None, None)
         figures = (e.with_it, e.without, *change)
-        row = ("" if value is None else f"{value:.6g}" for value in figures)
+        row = ("" if value is None else f"{value:.10g}" for value in figures)
         writer.writerow([e.term, e.on, *row, e.documents])
     return text.getvalue()
 
