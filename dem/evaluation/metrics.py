@@ -16,7 +16,7 @@ from dem.atomic import write_text
 from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation import intervals
-from dem.evaluation.intervals import Change, changes, changes_together, marked
+from dem.evaluation.intervals import Change, changes, changes_together, marked, sure
 from dem.evaluation.report import ModelResult
 from dem.evaluation.scores import Scores
 
@@ -92,8 +92,8 @@ class Metrics:
         The merged model's on ALL is the question that the evaluation is made for: it is taken by itself.
         """
         grid = {name: {d: p and p.change for d, p in model.perplexity.items()} for name, model in self.models.items()}
-        first = {"merged": {ALL: grid["merged"].pop(ALL)}} if ALL in grid.get("merged", {}) else {}
-        return marked(grid) | marked(first)
+        first = grid.get("merged", {}).pop(ALL, None)
+        return marked(grid) | ({("merged", ALL)} if first and sure(first) else set())
 
     def write(self, path: Path) -> None:
         """Write all to `path`, as JSON."""
