@@ -274,7 +274,7 @@ def evaluate(
     from dem.evaluation.comparison import Questions, compare
     from dem.evaluation.documents import encode_documents
     from dem.evaluation.durations import keep_evaluation
-    from dem.evaluation.intervals import CONFIDENCE
+    from dem.evaluation.intervals import CONFIDENCE, LEAST
     from dem.evaluation.metrics import make_metrics
     from dem.evaluation.rate import ask_judge, publish
     from dem.evaluation.subjects import fingerprints_of, subjects_of
@@ -326,7 +326,9 @@ def evaluate(
     for line in perplexity_lines(metrics):
         log.info(line)
     if lone := without_interval(metrics):
-        log.info(f"no interval for {', '.join(lone)}: one test document does not say how sure a change is")
+        log.info(
+            f"no interval for {', '.join(lone)}: fewer than {LEAST} test documents do not say how sure a change is"
+        )
     log.info(
         f"evaluation: done in {time.monotonic() - began:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
         f"see {layout.report}, and {layout.prompt_comparison}, {layout.metric_summary} and {layout.metrics}; "
@@ -360,7 +362,7 @@ def leave_one_out(request: Request, base: Path, questions: "Questions", domains:
 
     try:
         on_tune = replace(questions, documents=tune_documents(config, layout, base, domains), prompts=[])
-        effects = effects_of_terms(layout, base, config.merge, on_tune, config.hub_kernels, terms_of)
+        effects = effects_of_terms(layout, base, config.merge, on_tune, config.hub_kernels, terms_of, config.search)
     except RequestError as error:
         log.info(f"leave-one-out is not measured: {error}")
         return

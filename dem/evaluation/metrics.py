@@ -16,11 +16,11 @@ from dem.atomic import write_text
 from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation import intervals
-from dem.evaluation.intervals import Change, changes
+from dem.evaluation.intervals import Change, changes, changes_together, marked, sure
 from dem.evaluation.report import ModelResult
 from dem.evaluation.scores import Scores
 
-FORMAT = 1
+FORMAT = 2
 ALL = "all"
 """The name, among the domains, of their test documents taken together."""
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "sacrebleu", "rouge_score", "mecab_ko", "numpy")
@@ -86,6 +86,15 @@ class Metrics:
     mixtures: dict[str, Mixture] = field(default_factory=dict)
     """Of the domains' text, to train on in place of a merge; by name."""
 
+    def beyond_chance(self) -> set[tuple[str, str]]:
+        """Model and domain where the perplexity differs from the base's, all of them taken together.
+
+        The merged model's on ALL is the question that the evaluation is made for: it is taken by itself.
+        """
+        grid = {name: {d: p and p.change for d, p in model.perplexity.items()} for name, model in self.models.items()}
+        first = grid.get("merged", {}).pop(ALL, None)
+        return marked(grid) | ({("merged", ALL)} if first and sure(first) else set())
+
     def write(self, path: Path) -> None:
         """Write all to `path`, as JSON."""
         content = {"format": FORMAT, **asdict(self)}
@@ -120,9 +129,12 @@ def make_metrics(
     mixtures = mixtures or {}
     domains = list(results[0].scores)
     columns = {domain: [result.scores[domain] for result in results] for domain in domains}
+    rows = {domain: _column(scores, changes(scores[0], scores[1:])) for domain, scores in columns.items()}
+    by_name = {result.name: result.scores for result in results}
     if domains:
-        columns[ALL] = [sum(list(result.scores.values())[1:], result.scores[domains[0]]) for result in results]
-    rows = {domain: _column(scores) for domain, scores in columns.items()}
+        base, *others_scores = by_name.values()
+        wholes = [sum(list(scores.values())[1:], scores[domains[0]]) for scores in by_name.values()]
+        rows[ALL] = _column(wholes, changes_together(base, others_scores))
     models = {
         result.name: ModelMetrics(
             round(result.seconds, 3),
@@ -136,20 +148,20 @@ def make_metrics(
         "resamples": intervals.RESAMPLES,
         "confidence": intervals.CONFIDENCE,
         "seed": intervals.SEED,
-        "method": "percentile, paired over documents",
+        "method": intervals.METHOD,
+        "least_documents": intervals.LEAST,
     }
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    wholes = dict(zip(models, columns.get(ALL, []), strict=False))
-    found = {name: changes(wholes[name], [wholes["merged"]])[0] for name in [*mixtures, *others] if name in wholes}
+    compared = [name for name in [*mixtures, *others] if name in by_name]
+    found = {name: changes_together(by_name[name], [by_name["merged"]])[0] for name in compared}
     against = {name: change for name, change in found.items() if change}
     settings = {**settings, "device": device, "bootstrap": bootstrap}
     return Metrics(models, settings, fingerprints, harness_note, against=against, mixtures=mixtures)
 
 
-def _column(scores: list[Scores]) -> list[Perplexity | None]:
-    """Of all models on the same documents."""
-    base, *others = scores
-    return [_perplexity(s, change) for s, change in zip(scores, [None, *changes(base, others)], strict=True)]
+def _column(scores: list[Scores], changed: list[Change | None]) -> list[Perplexity | None]:
+    """Of all models on the same documents, given how all but the first have changed."""
+    return [_perplexity(s, change) for s, change in zip(scores, [None, *changed], strict=True)]
 
 
 def _perplexity(scores: Scores, change: Change | None) -> Perplexity | None:

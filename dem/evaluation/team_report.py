@@ -17,16 +17,17 @@ from dem.evaluation.acceptance import (
     change_in_words,
     criteria,
     criteria_table,
-    in_figures,
 )
 from dem.evaluation.answers import provenance_hash
+from dem.evaluation.digits import in_figures
 from dem.evaluation.evidence import Evidence, Missing, gather, not_merged
-from dem.evaluation.intervals import Change
-from dem.evaluation.metrics import ALL, Perplexity
+from dem.evaluation.intervals import LEAST, Change, sure
+from dem.evaluation.metrics import ALL, Metrics, Perplexity
 from dem.evaluation.mixture_costs import cost_lines
 from dem.evaluation.report import TEXT_METRICS, as_text
 from dem.evaluation.report import captioned as _picture
 from dem.evaluation.report import link as _link
+from dem.evaluation.tables import change_in_percent
 from dem.layout import Layout
 from dem.search.effects import leave_one_out_section
 
@@ -73,9 +74,6 @@ def _perplexity_verdict(evidence: Evidence) -> str:
         return "**Whether it is better than the base was not measured**: there is no test document."
     if whole.change is None:
         return "**It cannot be compared with the base**: one of the two computes no numbers."
-    better = [d for d, p in found.items() if d != ALL and p and _direction(p) == "better"]
-    worse = [d for d, p in found.items() if d != ALL and p and _direction(p) == "worse"]
-    measured = sum(p is not None for d, p in found.items() if d != ALL)
     text = {
         "better": "**Yes, by its perplexity.**",
         "worse": "**No: by its perplexity it is worse than the base.**",
@@ -83,14 +81,29 @@ def _perplexity_verdict(evidence: Evidence) -> str:
     }[_direction(whole)]
     text += f" On all test documents together it is {change_in_words(whole)}"
     text += f", while the plan wants {GAIN[0]:.0%}." if 0 < -whole.change.relative < GAIN[0] else "."
-    text += f" Beyond chance it is better in {len(better)} of {measured} domains"
-    return text + (f", and worse in {', '.join(map(as_text, worse))}." if worse else ".")
+    if whole.change.low is None:
+        text += f" So few test documents ({whole.documents}) do not tell how sure that is."
+    return text + _domains_verdict(evidence.metrics)
+
+
+def _domains_verdict(metrics: Metrics) -> str:
+    """In how many domains it is surely better, in which worse, and of which that cannot be told."""
+    told, found = metrics.beyond_chance(), metrics.models["merged"].perplexity
+    measured = {d: p for d, p in found.items() if d != ALL and p}
+    sides = {d: p.change.relative < 0 for d, p in measured.items() if ("merged", d) in told}
+    text = " Beyond chance, all cells below taken together, it is better in "
+    text += f"{sum(sides.values())} of {len(measured)} domains"
+    if worse := [as_text(d) for d, better in sides.items() if not better]:
+        text += f", and worse in {', '.join(worse)}"
+    if few := [f"{as_text(d)} ({p.documents})" for d, p in measured.items() if p.change and p.change.low is None]:
+        text += f"; too few test documents to tell of {', '.join(few)}"
+    return text + "."
 
 
 def _direction(measured: Perplexity) -> str:
     """ "better" or "worse" than the base, if the whole interval says so; else nothing."""
     change = measured.change
-    if change is None or change.low is None or change.low <= 0 <= change.high:
+    if change is None or not sure(change):
         return ""
     return "better" if change.high < 0 else "worse"
 
@@ -133,14 +146,18 @@ def _perplexity_section(evidence: Evidence, layout: Layout) -> list[str]:
         layout.perplexity_picture,
         "Perplexity of every model on every domain",
         "A row per model, a column per domain; lower is better. The second line of a cell is the change against the "
-        "base: dark where the model is better, light where it is worse. With a question mark the 95% interval reaches "
-        "across 0: it may be chance.",
+        "base: dark where the model is better, light where it is worse. With a question mark it may be chance: the "
+        "cells are taken together, so that with 95% confidence none of those without one is (Holm's procedure; the "
+        "merged model on all texts is taken by itself).",
     )
     lines += [f"| model | {' | '.join(as_text(d) for d in domains)} |", "|---" * (1 + len(domains)) + "|"]
+    counts = (f"{p.documents:,}" if p else "0" for p in models["base"].perplexity.values())
+    lines.append(f"| *test documents* | {' | '.join(counts)} |")
     for name, model in models.items():
         lines.append(f"| {as_text(name)} | {' | '.join(_cell(model.perplexity.get(d)) for d in domains)} |")
-    lines += ["", f"Change against the base, with its 95% interval. All figures: {_link(layout.metrics, 'metrics')}"
-              f" and {_link(layout.metric_summary, 'the same as a table')}."]  # fmt: skip
+    lines += ["", f"Change against the base, with its 95% interval, each taken by itself; of fewer than {LEAST} "
+              f"documents there is none. All figures: {_link(layout.metrics, 'metrics')} and "
+              f"{_link(layout.metric_summary, 'the same as a table')}."]  # fmt: skip
     return lines
 
 
@@ -209,8 +226,7 @@ def _cell(measured: Perplexity | None) -> str:
     text, change = in_figures(measured.perplexity), measured.change
     if change is None:
         return text
-    interval = "" if change.low is None else f" ({change.low:+.1%} to {change.high:+.1%})"
-    return f"{text}<br>{change.relative:+.1%}{interval}"
+    return f"{text}<br>{change_in_percent(change, ' ({} to {})')}"
 
 
 def _answers_section(evidence: Evidence, layout: Layout) -> list[str]:

@@ -13,7 +13,8 @@ from matplotlib.colors import Normalize
 from matplotlib.contour import ContourSet
 
 from dem.common import read_json
-from dem.evaluation.intervals import Change, sure
+from dem.evaluation.digits import figure as in_digits
+from dem.evaluation.intervals import Change, marked
 from dem.evaluation.pictures import COLORS, NARROW, WIDTH, cells, page, short_names, styles
 from dem.layout import Layout
 from dem.search.quadratic import Limits, Quadratic
@@ -37,24 +38,25 @@ def draw(layout: Layout, chosen: list[str]) -> None:
 def leave_one_out(effects: dict[str, dict[str, dict[str, float] | None]], picture: Path) -> None:
     """What each domain's term changes of each domain's perplexity, by term: dark where it helps, light where it hurts.
 
-    `?` marks a change whose interval reaches across 0.
+    `?` marks a change that may be chance, all cells taken together.
     """
     texts = list(next(iter(effects.values())))
     values = np.array([[row[text]["relative"] if row[text] else np.nan for text in texts] for row in effects.values()])
     reach = max(float(np.nanmax(np.append(np.abs(values), 0.002))), 0.002)
     with page(picture, max(WIDTH, 2 + 0.85 * len(texts)), 2.2 + 0.55 * len(effects)) as (figure, (axes,)):
         names = short_names(list(effects)), short_names(texts, NARROW)
-        written = [[_effect(row[text]) for text in texts] for row in effects.values()]
+        sure = marked({term: {text: c and Change(**c) for text, c in row.items()} for term, row in effects.items()})
+        written = [[_effect(row[text], (term, text) in sure) for text in texts] for term, row in effects.items()]
         cells(axes, values, written, names, Normalize(-reach, reach))
         axes.set_title("What each domain's term does to the perplexity of each domain")
         axes.set_ylabel("term of")
         figure.supxlabel("tune text of    (darker: it helps    lighter: it hurts    ?: may be chance)")
 
 
-def _effect(change: dict[str, float] | None) -> str:
+def _effect(change: dict[str, float] | None, sure: bool) -> str:
     if change is None:
         return "–"
-    return f"{change['relative']:+.1%}{'' if sure(Change(**change)) else ' ?'}"
+    return f"{in_digits(change['relative'], '+.1%', 0)}{'' if sure else ' ?'}"
 
 
 def path(summary: dict[str, Any], picture: Path) -> None:

@@ -112,7 +112,8 @@ def main() -> None:
 def told(one, other) -> str:
     """The change of the second's perplexity against the first's, with its interval."""
     change = changes(one, [other])[0]
-    return f"{change.relative:+.2%} ({change.low:+.2%} to {change.high:+.2%})" if one is not other else ""
+    interval = "" if change.low is None else f" ({change.low:+.2%} to {change.high:+.2%})"
+    return f"{change.relative:+.2%}{interval}" if one is not other else ""
 
 
 if __name__ == "__main__":
