@@ -3,7 +3,7 @@
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -85,6 +85,8 @@ class Metrics:
     """The merged model's perplexity of ALL against that of other models than the base, by their names."""
     mixtures: dict[str, Mixture] = field(default_factory=dict)
     """Of the domains' text, to train on in place of a merge; by name."""
+    between: dict[str, Change] = field(default_factory=dict)
+    """The perplexity of ALL of one model against another's where merged is neither, by what changes between them."""
 
     def write(self, path: Path) -> None:
         """Write all to `path`, as JSON."""
@@ -112,10 +114,12 @@ def make_metrics(
     harness_note: str | None = None,
     others: Sequence[str] = (),
     mixtures: dict[str, Mixture] | None = None,
+    pairs: Mapping[str, tuple[str, str]] | None = None,
 ) -> Metrics:
     """The metrics of `results`, whose first is the base; the settings of the bootstrap and the device are added.
 
     `others` are models, of those measured, that the merged one is compared with as with the base; so are `mixtures`.
+    `pairs` name two models each, of which the first is compared with the second.
     """
     mixtures = mixtures or {}
     domains = list(results[0].scores)
@@ -142,8 +146,11 @@ def make_metrics(
     wholes = dict(zip(models, columns.get(ALL, []), strict=False))
     found = {name: changes(wholes[name], [wholes["merged"]])[0] for name in [*mixtures, *others] if name in wholes}
     against = {name: change for name, change in found.items() if change}
+    steps = {what: pair for what, pair in (pairs or {}).items() if set(pair) <= set(wholes)}
+    found = {what: changes(wholes[second], [wholes[first]])[0] for what, (first, second) in steps.items()}
+    between = {what: change for what, change in found.items() if change}
     settings = {**settings, "device": device, "bootstrap": bootstrap}
-    return Metrics(models, settings, fingerprints, harness_note, against=against, mixtures=mixtures)
+    return Metrics(models, settings, fingerprints, harness_note, against=against, mixtures=mixtures, between=between)
 
 
 def _column(scores: list[Scores]) -> list[Perplexity | None]:
@@ -180,10 +187,10 @@ def read_metrics(path: Path) -> Metrics:
     try:
         models = {name: _model(model) for name, model in content["models"].items()}
         parts = {name: content[name] for name in ("settings", "fingerprints", "versions")}
-        against = {name: Change(**change) for name, change in content.get("against", {}).items()}
+        against, between = (_changes(content.get(part, {})) for part in ("against", "between"))
         mixtures = {name: Mixture(**mixture) for name, mixture in content.get("mixtures", {}).items()}
         note = content.get("harness_note")
-        return Metrics(models, harness_note=note, against=against, mixtures=mixtures, **parts)
+        return Metrics(models, harness_note=note, against=against, mixtures=mixtures, between=between, **parts)
     except (KeyError, TypeError, AttributeError) as error:
         raise RequestError(f"{path} is damaged ({error!r}): evaluate again") from None
 
@@ -193,6 +200,10 @@ def _model(content: dict[str, Any]) -> ModelMetrics:
         domain: p and Perplexity(**{**p, "change": _change(p)}) for domain, p in content["perplexity"].items()
     }
     return ModelMetrics(**{**content, "perplexity": perplexity})
+
+
+def _changes(content: dict[str, Any]) -> dict[str, Change]:
+    return {name: Change(**change) for name, change in content.items()}
 
 
 def _change(perplexity: dict[str, Any]) -> Change | None:

@@ -25,6 +25,11 @@ class Limits:
         """What a single weight can be at most."""
         return 1.0 if self.normalize else self.bound
 
+    @property
+    def reached(self) -> float:
+        """From which sum on the weights count as having ended on `bound`: what SLSQP's precision leaves below it."""
+        return self.bound * (1 - 1e-3)
+
     def of(self, weights: np.ndarray) -> np.ndarray:
         """`weights` (domains, groups), without those below 0, times what makes their sums allowed."""
         weights = np.maximum(weights, 0)
@@ -62,6 +67,13 @@ class Quadratic:
     def moved(self, centre: np.ndarray, losses: np.ndarray, jacobian: np.ndarray) -> "Quadratic":
         """The same curvature about another point, whose losses and derivatives are known."""
         return replace(self, centre=centre, losses=losses, jacobian=jacobian)
+
+    def along(self, direction: np.ndarray) -> "Quadratic":
+        """The losses as a function of one number, the factor on `direction` (weights,), about the nearest to here."""
+        nearest = direction @ self.centre / (direction @ direction)
+        losses, jacobian = self.at(nearest * direction)
+        bent = self.hessians @ direction @ direction
+        return Quadratic(np.array([nearest]), losses, (jacobian @ direction)[:, None], bent[:, None, None])
 
     def least(self, objective: Objective, limits: Limits, shape: tuple[int, int], penalty: float) -> np.ndarray:
         """The allowed weights (domains, groups) that SLSQP (Kraft 1988) finds to be best, starting at the centre.
