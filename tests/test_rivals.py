@@ -63,6 +63,7 @@ def test_equal_and_hand_stand_at_the_sum_given_the_one_found_and_their_own_best(
         "hand_best_sum": pytest.approx((1.5, 0.5)),
     }
     assert set(measured(found)) <= set(RESERVED)  # no domain can be called so
+    assert "own best sum, 5, which is search.bound" in in_words(rivals([4.0, 1.0], best=5.0)[2])
     assert in_words(found[1]) == "equal weights at the found sum, 3.68"
     assert sum_steps(found) == {"equal": ("equal_found_sum", "equal"), "hand": ("hand_found_sum", "hand")}
 

@@ -154,6 +154,8 @@ def find_weights(
         named: what else the summary is to hold.
     """
     _say_what_comes(search)
+    if not limits.normalize and (given := start.sum(0).max()) > limits.bound:
+        log.info(f"search: the sum it would begin with, {given:g}, is above search.bound, which it begins with instead")
     start, base = limits.of(start), None
     if settings.objective == "worst":
         base = search.at("base", np.zeros_like(start), search.all, False).losses

@@ -44,7 +44,8 @@ def rivals_of(
 
     Returns:
         Of each its name, which of SHARES `at` which sum it is, the `sums` of each group, the `weights` of each group
-        by domain and, where other weights to be measured are the same, the name of their model.
+        by domain, where other weights to be measured are the same the name of their model, and whether the search for
+        its best sum ended `at_bound`.
     """
     rivals, known = [], {"merged": found, "base": np.zeros_like(found)}
     for kind, weights in guessed.items():
@@ -60,7 +61,8 @@ def rivals_of(
             same_as = next(alike, None)
             by_domain = dict(zip(domains, own.tolist(), strict=True))
             rival = {"name": name, "shares": kind, "at": at, "sums": each.tolist(), "weights": by_domain}
-            rivals.append({**rival, "same_as": same_as})
+            at_bound = at == BEST and bool(each.max() >= limits.reached)
+            rivals.append({**rival, "same_as": same_as, "at_bound": at_bound})
             known.setdefault(name, own)
     return rivals
 
@@ -90,7 +92,9 @@ def in_words(rival: dict[str, Any]) -> str:
     words, sums = SHARES[rival["shares"]], sum_in_words(rival["sums"])
     if rival["at"] == GIVEN:
         return f"{words}, sum {sums}"
-    return f"{words} at {'the found sum' if rival['at'] == FOUND else 'their own best sum'}, {sums}"
+    if rival["at"] == FOUND:
+        return f"{words} at the found sum, {sums}"
+    return f"{words} at their own best sum, {sums}{', which is search.bound' if rival['at_bound'] else ''}"
 
 
 def sum_in_words(sums: list[float]) -> str:
