@@ -6,7 +6,10 @@ from pathlib import Path
 
 from dem.errors import RequestError
 
-RESERVED = ("base", "merged", "all", "equal", "hand")
+SUMS = {"found": "_found_sum", "best": "_best_sum"}
+"""What the results add to `equal` and `hand` for these weights' shares at the sum of found weights, and at the sum that
+is best for them."""
+RESERVED = ("base", "merged", "all", *(f"{shares}{at}" for shares in ("equal", "hand") for at in ("", *SUMS.values())))
 """Names that the results give to other things than domains."""
 
 

@@ -16,6 +16,7 @@ import gc
 import importlib
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from dem.evaluation.comparison import Questions
+    from dem.evaluation.durations import Durations
     from dem.evaluation.harness import Harness
     from dem.evaluation.metrics import Mixture
+    from dem.evaluation.timing import Timed
     from dem.interference import Interference
     from dem.search.terms import Terms
 
@@ -78,6 +81,8 @@ def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: 
     """Check every input, merge `domains`, and evaluate unless the config says not to; the log gets `notes` too."""
     from dem.atomic import require_replaceable, require_writable
     from dem.common import log, start_log
+    from dem.evaluation.durations import Durations
+    from dem.evaluation.timing import Timed
 
     layout = request.layout
     require_replaceable(layout.merged_model)
@@ -85,14 +90,15 @@ def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: 
     start_log(layout.merge_log)
     for line in notes:
         log.info(line)
-    evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
-    found = None
+    with Timed() as evaluating:
+        evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
+    found = searching = None
     if request.config.merge.weights == AUTO:
-        request, found = search(request, domains, base)
+        request, found, searching = search(request, domains, base)
     seconds, compared = merge(request, domains, base, found)
-    describe_merge(request, domains, seconds, compared)
+    describe_merge(request, domains, Durations(seconds, searching), compared)
     if evaluation_inputs:
-        evaluate(request, base, *evaluation_inputs)
+        evaluate(request, base, evaluating, *evaluation_inputs)
 
 
 def _domains_of(request: Request) -> list[str]:
@@ -114,18 +120,22 @@ def _with_hand_weights(request: Request) -> Request:
     return replace(request, config=replace(config, merge=replace(config.merge, weights=hand_weights(config))))
 
 
-def search(request: Request, domains: list[str], base: Path) -> tuple[Request, dict[str, Any]]:
-    """Find the weights of `domains`: the request with them, and the record of how they were found."""
+def search(request: Request, domains: list[str], base: Path) -> tuple[Request, dict[str, Any], float]:
+    """Find the weights of `domains`: the request with them, the record of how they were found, and the seconds."""
     from dem.checkpoints import Checkpoint
+    from dem.common import log
+    from dem.evaluation.timing import Timed
     from dem.merging import open_differences
     from dem.search import pictures
     from dem.search.stage import search_weights
 
     layout = request.layout
-    differences = open_differences(domains, layout, Checkpoint(base))
-    settings, found = search_weights(request.config, layout, base, differences)
+    with Timed() as searching:
+        differences = open_differences(domains, layout, Checkpoint(base))
+        settings, found = search_weights(request.config, layout, base, differences)
+    log.info(f"search: done in {searching.seconds:.1f} s")
     pictures.draw(layout, request.config.search.map)
-    return replace(request, config=replace(request.config, merge=settings)), found
+    return replace(request, config=replace(request.config, merge=settings)), found, searching.seconds
 
 
 def merge(
@@ -202,19 +212,23 @@ def merge(
     return seconds, comparing.result() if comparing else None
 
 
-def describe_merge(request: Request, domains: list[str], seconds: float, compared: "Interference | None") -> None:
+def describe_merge(
+    request: Request, domains: list[str], durations: "Durations", compared: "Interference | None"
+) -> None:
     """Write how alike the merged differences are, draw what is known of them, and write the report of it so far."""
     from dem.common import log
     from dem.evaluation.describe import describe_differences
-    from dem.evaluation.durations import Durations, write_durations
+    from dem.evaluation.durations import durations_line, write_durations
     from dem.evaluation.team_report import publish_report
 
     layout = request.layout
     began = time.monotonic()
-    write_durations(layout, Durations(merge=seconds))
+    write_durations(layout, durations)
     describe_differences(layout, domains, compared)
     publish_report(layout)
     log.info(f"merge: differences drawn in {time.monotonic() - began:.1f} s; see {layout.report}")
+    if not request.config.evaluation.enabled:
+        log.info(durations_line(durations))
 
 
 def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tuple:
@@ -257,6 +271,7 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
 def evaluate(
     request: Request,
     base: Path,
+    evaluating: "Timed",
     adapters: dict[str, Path],
     models: dict[str, Path],
     mixtures: "dict[str, Mixture]",
@@ -264,28 +279,30 @@ def evaluate(
     prompts: list,
     harness: "Harness | None",
 ) -> None:
-    """Compare base, domain models and merged model on the test splits and the prompts; write results/."""
+    """Compare base, domain models and merged model on the test splits and the prompts; write results/.
+
+    `evaluating` has counted the seconds that the reading of what follows took.
+    """
     from dem.atomic import write_text
-    from dem.checkpoints import Checkpoint
     from dem.common import load_tokenizer, log, peak_memory_gib, read_json
-    from dem.diffs import Difference
     from dem.evaluation import pictures
     from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import Questions, compare
     from dem.evaluation.documents import encode_documents
-    from dem.evaluation.durations import keep_evaluation
+    from dem.evaluation.durations import add_durations, durations_line
     from dem.evaluation.intervals import CONFIDENCE, LEAST
     from dem.evaluation.metrics import make_metrics
     from dem.evaluation.rate import ask_judge, publish
     from dem.evaluation.subjects import fingerprints_of, subjects_of
     from dem.evaluation.tables import metric_table, perplexity_lines, without_interval
-    from dem.search.stage import open_terms
+    from dem.search.rivals import measured, sum_steps
 
     config, layout = request.config, request.layout
     began = time.monotonic()
     gc.collect()  # models refer to themselves in circles, and the merge's holds the memory of two layers
     tokenizer = load_tokenizer(base)
-    documents = {d: encode_documents(corpus.documents("test"), tokenizer) for d, corpus in corpora.items()}
+    with evaluating:
+        documents = {d: encode_documents(corpus.documents("test"), tokenizer) for d, corpus in corpora.items()}
     if untested := [domain for domain, some in documents.items() if not some]:
         log.info(
             f"perplexity on {', '.join(untested)} is not measured: no test document; "
@@ -298,26 +315,26 @@ def evaluate(
     )
     record = read_json(layout.merge_record)
     baselines = {name: layout.adapter(name) for name, mixture in mixtures.items() if not mixture.note}
-    guesses = _guesses(request, list(record["domains"])) if "search" in record else {}
-    subjects = subjects_of(layout, base, adapters, models, baselines, guesses)
-
-    def terms_of(model: "PreTrainedModel") -> "Terms":
-        differences = {domain: Difference(*layout.existing_difference(domain)) for domain in record["domains"]}
-        return open_terms(model, Checkpoint(base), layout, differences)
-
-    results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
+    rivals = record.get("search", {}).get("rivals", [])
+    others, steps = measured(rivals), {f"sum of {shares}": pair for shares, pair in sum_steps(rivals).items()}
+    patterns = [own.pattern for own in config.merge.weights_by_parameter]
+    subjects = subjects_of(layout, base, adapters, models, baselines, others, patterns)
+    terms_of = _terms_opener(request, base, list(record["domains"]))
+    with evaluating:
+        results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
     note = harness.note if harness else None
-    metrics = make_metrics(results, questions.settings(), fingerprints, note, list(guesses), mixtures)
+    metrics = make_metrics(results, questions.settings(), fingerprints, note, list(others), mixtures, steps)
     metrics.write(layout.metrics)
     write_text(layout.metric_summary, metric_table(metrics))
     pictures.perplexity(metrics, layout.perplexity_picture)
+    lone_seconds = None
     if config.merge.method == "weighted_sum":
-        leave_one_out(request, base, questions, list(record["domains"]))
-    keep_evaluation(layout, time.monotonic() - began, metrics)
+        lone_seconds = leave_one_out(request, base, questions, list(record["domains"]))
+    durations = add_durations(layout, evaluation=evaluating.seconds, leave_one_out=lone_seconds)
     answers = Answers(
         prompts,
-        [result for result in results if result.name not in guesses],
+        [result for result in results if result.name not in others],
         config.evaluation.max_new_tokens,
         provenance_hash(layout.merge_record),
     )
@@ -334,46 +351,53 @@ def evaluate(
         f"see {layout.report}, and {layout.prompt_comparison}, {layout.metric_summary} and {layout.metrics}; "
         f"{layout.rating_sheet} is to rate the answers on"
     )
+    log.info(durations_line(durations))
     if config.evaluation.judge:
         ask_judge(config.evaluation.judge, answers, layout)
 
 
-def leave_one_out(request: Request, base: Path, questions: "Questions", domains: list[str]) -> None:
+def leave_one_out(request: Request, base: Path, questions: "Questions", domains: list[str]) -> float | None:
     """Measure what each merged domain's term adds and costs to each of them on the tune splits, where that can be done.
 
-    `questions` are those of the test splits.
+    `questions` are those of the test splits. Returns the seconds that it took, if it could be done.
     """
-    from dem.checkpoints import Checkpoint
     from dem.common import log
-    from dem.diffs import Difference
+    from dem.evaluation.timing import Timed
     from dem.search.effects import forget_effects, publish_effects
     from dem.search.leave_one_out import effects_of_terms
-    from dem.search.stage import groups, open_terms, tune_documents
-    from dem.search.terms import changed_names
+    from dem.search.stage import tune_documents
 
     config, layout = request.config, request.layout
     began = time.monotonic()
     forget_effects(layout)
-
-    def terms_of(model: "PreTrainedModel") -> "Terms":
-        differences = {domain: Difference(*layout.existing_difference(domain)) for domain in domains}
-        group_of = groups([own.pattern for own in config.merge.weights_by_parameter], changed_names(differences))
-        return open_terms(model, Checkpoint(base), layout, differences, group_of)
-
+    terms_of = _terms_opener(request, base, domains)
     try:
-        on_tune = replace(questions, documents=tune_documents(config, layout, base, domains), prompts=[])
-        effects = effects_of_terms(layout, base, config.merge, on_tune, config.hub_kernels, terms_of, config.search)
+        with Timed() as measuring:
+            on_tune = replace(questions, documents=tune_documents(config, layout, base, domains), prompts=[])
+            effects = effects_of_terms(layout, base, config.merge, on_tune, config.hub_kernels, terms_of, config.search)
     except RequestError as error:
         log.info(f"leave-one-out is not measured: {error}")
-        return
+        return None
     publish_effects(layout, effects)
     log.info(f"leave-one-out: done in {time.monotonic() - began:.1f} s; see {layout.leave_one_out}")
+    return measuring.seconds
 
 
-def _guesses(request: Request, domains: list[str]) -> dict[str, dict[str, float]]:
-    """Weights that found ones are compared with: equal ones, and the team's own."""
-    hand = hand_weights(request.config)
-    return {"equal": dict.fromkeys(domains, 1 / len(domains)), "hand": {domain: hand[domain] for domain in domains}}
+def _terms_opener(request: Request, base: Path, domains: list[str]) -> "Callable[[PreTrainedModel], Terms]":
+    """What puts the differences of `domains` on the loaded base, their parameters in the groups of the merge."""
+    from dem.checkpoints import Checkpoint
+    from dem.diffs import Difference
+    from dem.search.stage import groups, open_terms
+    from dem.search.terms import changed_names
+
+    patterns = [own.pattern for own in request.config.merge.weights_by_parameter]
+
+    def open_them(model: "PreTrainedModel") -> "Terms":
+        differences = {domain: Difference(*request.layout.existing_difference(domain)) for domain in domains}
+        group_of = groups(patterns, changed_names(differences))
+        return open_terms(model, Checkpoint(base), request.layout, differences, group_of)
+
+    return open_them
 
 
 def rate_answers(request: Request, notes: list[str]) -> None:

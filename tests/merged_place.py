@@ -93,8 +93,9 @@ class MergedPlace:
     def merged(self) -> str:
         return hashlib.sha256(self.layout.merge_record.read_bytes()).hexdigest()
 
-    def durations(self, merge: float, evaluation: float | None) -> None:
-        write_json(self.layout.durations, {"merged": self.merged, "merge": merge, "evaluation": evaluation})
+    def durations(self, merge: float, evaluation: float | None, **others: float) -> None:
+        content = {"merged": self.merged, "merge": merge, "evaluation": evaluation, **others}
+        write_json(self.layout.durations, content)
 
     def metrics(self, change, harness_note="not asked for", **more: Any) -> None:
         """Metrics in which merged has this change on every domain; `more` replaces merged's by domain."""

@@ -57,7 +57,7 @@ def _training(evidence: Evidence) -> Criterion:
 
 def _merge(evidence: Evidence) -> Criterion:
     name, target = "Merge and evaluation", f"at most {in_words(STAGE_3_SECONDS)} in all"
-    parts = {"merge": evidence.merge_seconds, "evaluation": evidence.evaluation_seconds}
+    parts = evidence.stage_3_seconds
     known = {what: seconds for what, seconds in parts.items() if not isinstance(seconds, Missing)}
     measured = [f"{what} {in_words(seconds)}" for what, seconds in known.items()]
     missing = [f"{what} not measured: {as_text(why)}" for what, why in parts.items() if isinstance(why, Missing)]
@@ -281,8 +281,9 @@ def _change_on(evidence: Evidence, domain: str) -> tuple[str, str]:
 _HOW = [
     "- **Training**: seconds of stage 1, its evaluations and what came before an interruption (up to the "
     "saved state it went on from) included, loading not.",
-    "- **Merge and evaluation**: the merge with its check, and the evaluation. Of models whose figures were kept from "
-    "an earlier evaluation, the time that they took then counts.",
+    "- **Merge and evaluation**: the search for the weights if there was one, the merge with its check, the evaluation "
+    "with reading what it is done on, and what each domain adds (leave-one-out). What was kept from an earlier run "
+    "counts with the time that it took then. Loading Python's libraries is not counted, nor drawing, nor rating.",
     "- **Perplexity**: on all domains' test tokens together, so that a domain counts by its text. The interval is of a "
     "paired, studentised bootstrap over documents, in which each domain keeps its number of them; of fewer than "
     f"{LEAST} documents there is none. The verdict is the estimate's, uncertain where the interval reaches across "

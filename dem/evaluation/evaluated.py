@@ -8,6 +8,7 @@ from typing import Any
 from dem.atomic import write_text
 from dem.common import log, read_json
 from dem.errors import RequestError
+from dem.evaluation.timing import count_kept
 
 FORMAT = 1
 
@@ -50,6 +51,7 @@ class Evaluated:
         if not (isinstance(found["seconds"], (int, float)) and fits(found["value"])):
             log.info(f"evaluation: {self._path} is damaged and not used ({part} is not what it should be)")
             return None
+        count_kept(found["seconds"])
         return found["value"]
 
     def put(self, part: str, key: dict[str, Any], value: Any, seconds: float) -> None:

@@ -12,7 +12,7 @@ from dem.common import read_json
 from dem.diffs import adapter_fingerprint
 from dem.errors import RequestError
 from dem.evaluation.answers import Answers, provenance_hash, read_answers
-from dem.evaluation.durations import Durations, read_durations
+from dem.evaluation.durations import read_durations
 from dem.evaluation.metrics import ALL, Metrics, read_metrics
 from dem.evaluation.ratings import read_ratings
 from dem.evaluation.tally import Tally
@@ -39,8 +39,8 @@ class Evidence:
     """That each domain's adapter was trained on, by domain."""
     differences: dict[str, dict[str, Any] | Missing]
     """The summary of each domain's difference, by domain."""
-    merge_seconds: float | Missing
-    evaluation_seconds: float | Missing
+    stage_3_seconds: dict[str, float | Missing]
+    """By part of stage 3, in their order: those that belong to it, and whatever else was done."""
     metrics: Metrics | Missing
     tally: Tally | Missing
     """Of the answers' ratings."""
@@ -62,8 +62,7 @@ def gather(layout: Layout) -> Evidence:
         training_seconds=trainings("seconds", float),
         training_tokens=trainings("tokens", int),
         differences={d: _or_missing(lambda d=d: _difference(layout, d, sources[d])) for d in sources},
-        merge_seconds=_or_missing(lambda: read_durations(layout).merge),
-        evaluation_seconds=_or_missing(lambda: _evaluation_seconds(read_durations(layout))),
+        stage_3_seconds=_stage_3_seconds(layout, record),
         metrics=metrics,
         tally=_or_missing(lambda: Tally(_answers(layout, merged), read_ratings(layout.ratings))),
     )
@@ -119,10 +118,15 @@ def _difference(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str
     return summary
 
 
-def _evaluation_seconds(durations: Durations) -> float:
-    if durations.evaluation is None:
-        raise RequestError("not evaluated, or not to the end")
-    return durations.evaluation
+def _stage_3_seconds(layout: Layout, record: dict[str, Any] | Missing) -> dict[str, float | Missing]:
+    durations = _or_missing(lambda: read_durations(layout))
+    searched = not isinstance(record, Missing) and "search" in record
+    wanted = [*(["search"] if searched else []), "merge", "evaluation"]
+    if isinstance(durations, Missing):
+        return dict.fromkeys(wanted, durations)
+    done, why = durations.parts(), {"evaluation": Missing("not evaluated, or not to the end")}
+    parts = {part: done.get(part, why.get(part, Missing("not recorded"))) for part in wanted}
+    return parts | {part: seconds for part, seconds in done.items() if part not in parts}
 
 
 def _metrics(layout: Layout, merged: str | None) -> Metrics:

@@ -3,7 +3,7 @@
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -85,6 +85,8 @@ class Metrics:
     """The merged model's perplexity of ALL against that of other models than the base, by their names."""
     mixtures: dict[str, Mixture] = field(default_factory=dict)
     """Of the domains' text, to train on in place of a merge; by name."""
+    between: dict[str, Change] = field(default_factory=dict)
+    """The perplexity of ALL of one model against another's where merged is neither, by what changes between them."""
 
     def beyond_chance(self) -> set[tuple[str, str]]:
         """Model and domain where the perplexity differs from the base's, all of them taken together.
@@ -121,10 +123,12 @@ def make_metrics(
     harness_note: str | None = None,
     others: Sequence[str] = (),
     mixtures: dict[str, Mixture] | None = None,
+    pairs: Mapping[str, tuple[str, str]] | None = None,
 ) -> Metrics:
     """The metrics of `results`, whose first is the base; the settings of the bootstrap and the device are added.
 
     `others` are models, of those measured, that the merged one is compared with as with the base; so are `mixtures`.
+    `pairs` name two models each, of which the first is compared with the second.
     """
     mixtures = mixtures or {}
     domains = list(results[0].scores)
@@ -155,8 +159,11 @@ def make_metrics(
     compared = [name for name in [*mixtures, *others] if name in by_name]
     found = {name: changes_together(by_name[name], [by_name["merged"]])[0] for name in compared}
     against = {name: change for name, change in found.items() if change}
+    steps = {what: pair for what, pair in (pairs or {}).items() if set(pair) <= set(by_name)}
+    found = {what: changes_together(by_name[second], [by_name[first]])[0] for what, (first, second) in steps.items()}
+    between = {what: change for what, change in found.items() if change}
     settings = {**settings, "device": device, "bootstrap": bootstrap}
-    return Metrics(models, settings, fingerprints, harness_note, against=against, mixtures=mixtures)
+    return Metrics(models, settings, fingerprints, harness_note, against=against, mixtures=mixtures, between=between)
 
 
 def _column(scores: list[Scores], changed: list[Change | None]) -> list[Perplexity | None]:
@@ -192,10 +199,10 @@ def read_metrics(path: Path) -> Metrics:
     try:
         models = {name: _model(model) for name, model in content["models"].items()}
         parts = {name: content[name] for name in ("settings", "fingerprints", "versions")}
-        against = {name: Change(**change) for name, change in content.get("against", {}).items()}
+        against, between = (_changes(content.get(part, {})) for part in ("against", "between"))
         mixtures = {name: Mixture(**mixture) for name, mixture in content.get("mixtures", {}).items()}
         note = content.get("harness_note")
-        return Metrics(models, harness_note=note, against=against, mixtures=mixtures, **parts)
+        return Metrics(models, harness_note=note, against=against, mixtures=mixtures, between=between, **parts)
     except (KeyError, TypeError, AttributeError) as error:
         raise RequestError(f"{path} is damaged ({error!r}): evaluate again") from None
 
@@ -205,6 +212,10 @@ def _model(content: dict[str, Any]) -> ModelMetrics:
         domain: p and Perplexity(**{**p, "change": _change(p)}) for domain, p in content["perplexity"].items()
     }
     return ModelMetrics(**{**content, "perplexity": perplexity})
+
+
+def _changes(content: dict[str, Any]) -> dict[str, Change]:
+    return {name: Change(**change) for name, change in content.items()}
 
 
 def _change(perplexity: dict[str, Any]) -> Change | None:

@@ -36,7 +36,8 @@ def subjects_of(
     adapters: dict[str, Path],
     models: dict[str, Path],
     mixtures: dict[str, Path],
-    guesses: dict[str, dict[str, float]],
+    rivals: dict[str, dict[str, list[float]]],
+    patterns: Sequence[str] = (),
 ) -> list[Subject]:
     """Base, domain models in the order of the merge, mixtures, other weights, merged model, right after the merge.
 
@@ -44,7 +45,8 @@ def subjects_of(
         adapters: folder of each domain's adapter, by domain.
         models: folder of the fully fine-tuned model of each of the other domains, by domain.
         mixtures: folder of the adapter trained on each mixture of domains, by its name.
-        guesses: by name, other weights of the merged differences to compare with, by domain.
+        rivals: by name, other weights of the merged differences to compare with: by domain, of each group.
+        patterns: of the groups of parameters, whose last one has none.
     """
     record = read_json(layout.merge_record)
     base_fingerprint = _hash(record["base"]["fingerprint"], base)
@@ -59,9 +61,9 @@ def subjects_of(
     for name, adapter in mixtures.items():
         own = f"{base_fingerprint} with {adapter_fingerprint(adapter)}"
         subjects.append(Subject(name, adapter, own, is_adapter=True))
-    for name, weights in guesses.items():
-        factor = record["scale"] / (sum(weights.values()) if record["normalize"] else 1)
-        subjects.append(weighted(layout, base, name, [[factor * weights[domain]] for domain in record["domains"]]))
+    for name, weights in rivals.items():
+        coefficients = [[record["scale"] * weight for weight in weights[domain]] for domain in record["domains"]]
+        subjects.append(weighted(layout, base, name, coefficients, patterns))
     own = _hash(files_fingerprint([layout.merge_record]), layout.merged_model)
     return [*subjects, Subject("merged", layout.merged_model, own)]
 

@@ -21,13 +21,14 @@ from dem.evaluation.acceptance import (
 from dem.evaluation.answers import provenance_hash
 from dem.evaluation.digits import in_figures
 from dem.evaluation.evidence import Evidence, Missing, gather, not_merged
-from dem.evaluation.intervals import LEAST, Change, sure
+from dem.evaluation.intervals import LEAST, sure
 from dem.evaluation.metrics import ALL, Metrics, Perplexity
 from dem.evaluation.mixture_costs import cost_lines
 from dem.evaluation.report import TEXT_METRICS, as_text
 from dem.evaluation.report import captioned as _picture
 from dem.evaluation.report import link as _link
 from dem.evaluation.tables import change_in_percent
+from dem.evaluation.weights_report import comparison_lines, weighed, weights_section
 from dem.layout import Layout
 from dem.search.effects import leave_one_out_section
 
@@ -48,7 +49,7 @@ def report_page(evidence: Evidence, layout: Layout) -> str:
           " the figures of each domain")],
         _perplexity_section(evidence, layout),
         _comparison_section(evidence),
-        _weights_section(evidence, layout),
+        weights_section(evidence, layout),
         leave_one_out_section(layout, not isinstance(evidence.record, Missing) and "search" in evidence.record),
         _answers_section(evidence, layout),
         _figures_section(evidence),
@@ -161,61 +162,18 @@ def _perplexity_section(evidence: Evidence, layout: Layout) -> list[str]:
     return lines
 
 
-GUESSES = {"equal": "equal weights", "hand": "the weights given by hand"}
-
-
 def _comparison_section(evidence: Evidence) -> list[str]:
     """The merged model beside other ways to one model: other weights, and training on a mixture."""
-    if isinstance(evidence.metrics, Missing) or not (evidence.metrics.against or evidence.metrics.mixtures):
+    if isinstance(evidence.metrics, Missing):
         return []
-    lines, against = ["## Against other ways"], evidence.metrics.against
-    if against:
-        lines += ["", "Perplexity of the merged model on all test documents, relative to", ""]
-        lines += [_against(name, change) for name, change in against.items()]
-    costs = cost_lines(evidence.metrics.mixtures, evidence)
-    return [*lines, *([""] if costs else []), *costs]
-
-
-def _against(name: str, change: Change) -> str:
-    words = GUESSES.get(name, f"the adapter trained on the mixture {as_text(name)}")
-    interval = "" if change.low is None else f" ({change.low:+.2%} to {change.high:+.2%})"
-    sure = change.low is not None and (change.high < 0 or change.low > 0)
-    verdict = ("better" if change.relative < 0 else "worse") if sure else "no different beyond chance"
-    return f"- {words}: {change.relative:+.2%}{interval}, {verdict}"
-
-
-def _weights_section(evidence: Evidence, layout: Layout) -> list[str]:
-    """How the weights were found, and whether that was worth it."""
-    if isinstance(evidence.record, Missing) or "search" not in evidence.record:
-        return []
-    search, domains = evidence.record["search"], evidence.record["domains"]
-    weights = ", ".join(f"{as_text(d)} {s['weight']:g}{_flat(search, d)}" for d, s in domains.items())
-    lines = [
-        "## Weights",
-        "",
-        f"Found on {search['tune_tokens']:,} tokens of the tune splits, by {as_text(search['method'])}, for the "
-        f"objective {as_text(search['objective'])}: {weights}. In brackets, where a weight can lie while the objective "
-        f"changes by less than {search['flat_within']:g} nats per token, the other weights adjusting.",
-        "",
-    ]
-    captions = {
-        "map": "Marks are weights, the shades and lines the second-order model of the loss about the ones found: how "
-        "much worse the mean of the tune losses becomes.",
-        "losses": "The same model along each weight. Where the curve is flat, the weight hardly matters.",
-        "path": "What was looked at, on some of the tune documents: the start, one weight after the other moved for "
-        "the curvature, and then the best weights of the model.",
-    }
-    for what, caption in captions.items():
-        lines += _picture(layout.search_picture(what), f"The search for weights: {what}", caption)
-    links = f"{_link(layout.search_table, 'Every evaluation')}, {_link(layout.search_summary, 'everything found')}"
-    return [*lines, f"{links}."]
-
-
-def _flat(search: dict, domain: str) -> str:
-    if not search.get("flat"):
-        return ""
-    low, high = search["flat"][domain]
-    return f" ({low:.2f} to {high:.2f})"
+    mixtures = {n: c for n, c in evidence.metrics.against.items() if n in evidence.metrics.mixtures}
+    parts = [comparison_lines(evidence)]
+    if mixtures:
+        lines = [f"- the adapter trained on the mixture {as_text(n)}: {weighed(c)}" for n, c in mixtures.items()]
+        parts.append(["Perplexity of the merged model on all test documents, relative to", "", *lines])
+    parts.append(cost_lines(evidence.metrics.mixtures, evidence))
+    lines = [line for part in parts if part for line in ("", *part)]
+    return ["## Against other ways", *lines] if lines else []
 
 
 def _cell(measured: Perplexity | None) -> str:
@@ -330,10 +288,7 @@ def _missing(evidence: Evidence, layout: Layout) -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = [("The merged model's record", evidence.record)]
     found += [(f"Training time of {as_text(d)}", v) for d, v in evidence.training_seconds.items()]
     found += [(f"Difference of {as_text(d)}", v) for d, v in evidence.differences.items()]
-    found += [
-        ("Duration of the merge", evidence.merge_seconds),
-        ("Duration of the evaluation", evidence.evaluation_seconds),
-    ]
+    found += [(f"Duration of the {part}", seconds) for part, seconds in evidence.stage_3_seconds.items()]
     found += [("Perplexity and other figures", evidence.metrics), ("Answers", evidence.tally)]
     found.append(("Interference between domains", _interference(layout)))
     if not layout.loss_picture.is_file():
