@@ -47,6 +47,7 @@ def train(request: Request) -> None:
         require_vocabulary,
         start_log,
     )
+    from dem.positions import require_positions
     from dem.run_record import run_record
     from dem.training_blocks import TrainingText
 
@@ -57,6 +58,7 @@ def train(request: Request) -> None:
     require_writable(layout.train_log(domain).parent, table.parent)
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
+    require_positions(base, config.data.max_length)
     tokenizer = load_tokenizer(base)
     text = TrainingText(files, config, shares)
 
