@@ -17,6 +17,7 @@ from dem.checkpoints import Checkpoint
 from dem.chunked_loss import use_chunked_loss
 from dem.common import base_folder, load_model
 from dem.errors import RequestError
+from dem.evaluation.answers import read_answers
 from dem.evaluation.generation import answer_all
 from dem.evaluation.perplexity import head_is_all
 from dem.full_model import open_model
@@ -123,7 +124,9 @@ QUANTIZED = {
 @pytest.mark.parametrize("nested", [False, True], ids=["", "in a part"])
 def test_a_quantised_model_is_refused_by_its_method(tmp_path, tokenizer, how, nested):
     folder, found = make_base(tmp_path / "base", tokenizer), QUANTIZED[how]
-    change_config(folder, **({"text_config": {"quantization_config": found}} if nested else {"quantization_config": found}))
+    change_config(
+        folder, **({"text_config": {"quantization_config": found}} if nested else {"quantization_config": found})
+    )
     named = found.get("quant_method") or next(iter(found), "no method named")
     for take, what in ((base_folder, "base_model"), (lambda f: open_model(folder), "--model")):
         with pytest.raises(RequestError) as caught:
@@ -164,7 +167,13 @@ def test_whole_numbers_that_are_no_weights_are_only_copied(tmp_path, tokenizer):
     assert "mask" in Checkpoint(folder)
 
 
-SMALL = {"vocab_size": 120, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+SMALL = {
+    "vocab_size": 120,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+}
 PLACES = 40
 DECODER = {"decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 48, "max_position_embeddings": PLACES}
 LIMITED = {
@@ -266,23 +275,26 @@ def test_all_stages_within_the_positions(gpt2_place, refused):
     place = gpt2_place
     refused(place.train("web", "--data.max_length", "65"), "data.max_length is 65", "positions for 64", str(place.base))
     assert not place.layout.train_log("web").exists()
-    for i, domain in enumerate(DOMAINS):
-        make_adapter(place.base, place.layout.adapter(domain), seed=i, targets=["c_attn"], fan_in_fan_out=True)
-        assert place.diff(domain) == 0
-    refused(place.merge("--data.max_length", "65"), "data.max_length is 65", "positions for 64")
-    refused(place.merge("--data.max_length", "65", "--dry-run"), "data.max_length is 65")
-    automatic = ("--merge.weights", "auto", "--evaluation.enabled", "false", "--data.max_length", "65")
-    refused(place.merge(*automatic), "data.max_length is 65")
+    make_adapter(place.base, place.layout.adapter("web"), seed=1, targets=["c_attn"], fan_in_fan_out=True)
+    assert place.diff("web") == 0
+
+    def merge(*options: str) -> int:
+        return place.merge("--domains", "[web]", "--merge.weights", "{web: 1.0}", *options)
+
+    too_long, alone = ("--data.max_length", "65"), ("--evaluation.enabled", "false")
+    refused(merge(*too_long), "data.max_length is 65", "positions for 64")
+    refused(merge(*too_long, "--dry-run"), "data.max_length is 65")
+    refused(merge(*too_long, *alone, "--merge.weights", "auto"), "data.max_length is 65")
+    assert merge(*too_long, *alone, "--dry-run") == 0  # no window is needed
 
     prompts = place.config.parent / "prompts.jsonl"
     text, line = prompts.read_text(encoding="utf-8"), json.dumps({"prompt": "가나다라" * 40}, ensure_ascii=False)
     prompts.write_text(text + line + "\n", encoding="utf-8")
-    refused(place.merge(), "evaluation.prompts: prompt 3 ('가나다라", "positions for 64", "shorten")
+    refused(merge(), "evaluation.prompts: prompt 3 ('가나다라", "positions for 64", "shorten")
     assert not place.layout.merged_model.exists()
 
     prompts.write_text(text, encoding="utf-8")
-    assert place.merge("--evaluation.max_new_tokens", "100") == 0
+    assert merge("--evaluation.max_new_tokens", "100") == 0
     assert "2 of 2 answers end before" in place.layout.merge_log.read_text(encoding="utf-8")
-    answers = json.loads(place.layout.answers.read_text(encoding="utf-8"))
-    assert all(any(texts) for texts in answers["models"].values())
-    assert place.merge("--data.max_length", "65", "--evaluation.enabled", "false") == 0  # which needs no window
+    found = read_answers(place.layout.answers)
+    assert all(any(found.of(model)) for model in ("base", "merged"))
