@@ -11,8 +11,10 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from dem.checkpoints import DTYPES, Checkpoint
 from dem.common import has_tokenizer, model_config
@@ -35,7 +37,7 @@ def require_complete(base: Checkpoint) -> set[str]:
 
     Raises:
         RequestError: the base lacks weights, has some of another shape than its config.json says, or has files of a
-            tokenizer that transformers cannot load.
+            tokenizer or a generation_config.json that transformers cannot load.
     """
     config = model_config(base.folder)
     stored = {name: torch.empty(base.shape(name), dtype=_dtype(base, name), device="meta") for name in base}
@@ -43,6 +45,7 @@ def require_complete(base: Checkpoint) -> set[str]:
     try:
         if has_tokenizer(base.folder):
             _tokenizer(base.folder)
+        _require_generation_config(base.folder)
         return _keys(model_class, None, config=config, state_dict=stored)
     except _DoesNotLoad as mistake:
         raise RequestError(f"base_model {base.folder} is not complete: {mistake}") from None
@@ -77,6 +80,15 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # transformers, tokenizers and sentencepiece each raise their own for a damaged file
         raise _DoesNotLoad(f"its tokenizer cannot be loaded: {_first_line(error)}") from None
+
+
+def _require_generation_config(folder: Path) -> None:
+    """Refuse a damaged one: transformers takes it for none when it loads the model, and generates without an end."""
+    if (folder / GENERATION_CONFIG_NAME).is_file():
+        try:
+            GenerationConfig.from_pretrained(folder)
+        except Exception as error:  # its values are checked by whatever uses them
+            raise _DoesNotLoad(f"its {GENERATION_CONFIG_NAME} cannot be loaded: {_first_line(error)}") from None
 
 
 def _keys(model_class: Any, *source: Path | None, **settings: Any) -> set[str]:

@@ -106,6 +106,7 @@ SPOILT = {
     "config": (spoil("config.json", '{"model_type": "mamba", "hidden_size": "wide"}'), "cannot be loaded"),
     "generation config": (spoil("generation_config.json", '{"max_new_tokens": -3}'), "max_new_tokens"),
     "tokenizer": (spoil("tokenizer.json", "{"), "tokenizer cannot be loaded"),
+    "tokenizer config": (spoil("tokenizer_config.json", "[]"), "tokenizer cannot be loaded"),
     "other tokenizer": (with_other_token, "tokenizer is not the base's"),
     "chat template": (spoil("chat_template.jinja", "other"), "chat template"),
     "weights cut short": (lambda folder: cut(folder / "model.safetensors"), "cannot be loaded"),
@@ -143,7 +144,7 @@ def test_a_merge_that_would_not_load_leaves_the_one_before(place, monkeypatch, c
     assert not list(place.root.glob(".merged_model*"))
 
 
-@pytest.mark.parametrize("how", ["tensor missing", "other shape", "tokenizer"])
+@pytest.mark.parametrize("how", ["tensor missing", "other shape", "tokenizer", "generation config"])
 def test_a_base_that_is_not_complete_is_refused_before_the_merge(place, monkeypatch, capsys, how):
     change, words = SPOILT[how]
     change(place.base)
@@ -236,6 +237,15 @@ def test_a_native_bases_tokenizer_stays_what_it_is(tmp_path, tokenizer, named):
     before, after = AutoTokenizer.from_pretrained(base), AutoTokenizer.from_pretrained(merged)
     assert type(before) is type(after) and len(before) == len(after) == 600
     assert special_ids(before) == special_ids(after) and (after.eos_token == "</s>") is bool(named)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"max_new_tokens": -3}'])
+def test_a_damaged_generation_config_is_refused(tmp_path, tokenizer, text):
+    base = native_base(tmp_path / "base", tokenizer)
+    (base / "generation_config.json").write_text(text)
+    with pytest.raises(RequestError, match="generation_config.json cannot be loaded") as caught:
+        require_complete(Checkpoint(base))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_native_base_without_a_tokenizer_names_no_tokens(tmp_path):
