@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import xxhash
+from transformers.utils.hub import CHAT_TEMPLATE_DIR
 
 from dem import native
 from dem.errors import RequestError, WorkError
@@ -162,7 +163,8 @@ class PickledShard:
         self.tensors, start = [], 0
         for name, value in self._loaded.items():
             end = start + value.numel() * value.element_size()
-            self.tensors.append(Tensor(name, names[value.dtype], tuple(value.shape), start, end))
+            dtype = names.get(value.dtype, str(value.dtype).removeprefix("torch."))
+            self.tensors.append(Tensor(name, dtype, tuple(value.shape), start, end))
             start = end
         entries = {t.name: {"dtype": t.dtype, "shape": t.shape, "data_offsets": [t.start, t.end]} for t in self.tensors}
         header = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
@@ -237,13 +239,20 @@ class Checkpoint:
         """Read the headers of all shards.
 
         Raises:
-            RequestError: there are no weights, a shard is missing or damaged, or a name stands in two shards.
+            RequestError: there are no weights, a shard is missing or damaged, a name stands in two shards, or weights
+                are of a type that nothing can be added to.
         """
         self.folder = folder
         self.shards, self.index = _open_shards(folder)
         self._places = {tensor.name: (shard, tensor) for shard in self.shards for tensor in shard.tensors}
         if len(self._places) < sum(len(shard.tensors) for shard in self.shards):
             raise RequestError(f"{folder} holds a tensor of the same name in two files")
+        for shard, tensor in self._places.values():
+            if not _can_be_added_to(tensor):
+                raise RequestError(
+                    f"{shard.path}: {tensor.name} is of type {tensor.dtype}, to which no difference can be added: give "
+                    "the model's release in 16 or 32 bits, or save a dequantised one"
+                )
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
@@ -323,11 +332,23 @@ class Checkpoint:
 
 
 def copy_other_files(source: Path, target: Path) -> None:
-    """Copy what belongs to a model beside its weights (config, tokenizer, licence, code), but no folders."""
+    """Copy what belongs to a model beside its weights (config, tokenizer, licence, code).
+
+    Of folders only the tokenizer's further chat templates: no other one is read when the model or tokenizer is loaded.
+    """
     for path in sorted(source.iterdir()):
         is_weight = any(path.match(pattern) for pattern in WEIGHT_FILES)
         if path.is_file() and not is_weight and not path.name.startswith("."):
             shutil.copyfile(path, target / path.name)
+    for template in (source / CHAT_TEMPLATE_DIR).glob("*.jinja"):
+        (target / CHAT_TEMPLATE_DIR).mkdir(exist_ok=True)
+        shutil.copyfile(template, target / CHAT_TEMPLATE_DIR / template.name)
+
+
+def _can_be_added_to(tensor: Tensor) -> bool:
+    """False of quantised weights, whether or not the config says so. Other tensors of whole numbers are only copied."""
+    dtype = DTYPES.get(tensor.dtype)
+    return dtype is not None and (dtype.is_floating_point or not tensor.name.endswith(".weight"))
 
 
 def files_fingerprint(files: list[Path]) -> str:

@@ -31,6 +31,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from dem import native, processes
 from dem.checkpoints import Checkpoint
 from dem.errors import RequestError, WorkError
+from dem.whole_model import require_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -91,7 +92,8 @@ def base_folder(base_model: str) -> Path:
     """The folder of the base model, downloaded from the hub if `base_model` is a name there.
 
     Raises:
-        RequestError: there is no such folder or name, or what is there is not a causal language model.
+        RequestError: there is no such folder or name, or what is there is not a causal language model, is quantised, or
+            has an adapter beside it.
     """
     folder = Path(base_model)
     if folder.is_file():
@@ -100,12 +102,13 @@ def base_folder(base_model: str) -> Path:
         if folder.is_absolute():
             raise RequestError(f"base_model {base_model} does not exist: give a model folder or a name on the hub")
         folder = _download(base_model)
+    require_whole(folder, f"base_model {base_model}")
     _require_causal_lm(folder)
     return folder
 
 
 def _download(name: str) -> Path:
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "LICENSE*"]
+    wanted = ["*.json", "*.safetensors", *TOKENIZER_FILES, "*.txt", "*.jinja", "LICENSE*"]
     try:
         folder = Path(snapshot_download(name, allow_patterns=wanted))
         if native.transformers_config(folder) or not any(folder.glob("*.safetensors")):
@@ -142,12 +145,23 @@ def _require_causal_lm(folder: Path) -> None:
         raise RequestError(f"base_model {folder} is not a causal language model (it is {what})")
 
 
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.spm", "*.codes", "*.tiktoken", "*.tokenizer", "tekken.json")
+"""The files from which transformers loads a tokenizer, as patterns; not those that only add to one."""
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether `folder` holds any file of a tokenizer. Of none, transformers may make an empty one for some models."""
+    return any(any(folder.glob(pattern)) for pattern in TOKENIZER_FILES)
+
+
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer in `folder`.
 
     Raises:
         RequestError: there is none, or it has no end-of-sequence token to put between documents.
     """
+    if not has_tokenizer(folder):
+        raise RequestError(f"{folder} holds no tokenizer: put tokenizer files into it")
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, TypeError) as error:
@@ -174,10 +188,12 @@ def load_model(
     Trainer sets.
 
     Raises:
-        RequestError: a weight is missing or cannot be read, or a native checkpoint holds one too many.
+        RequestError: a weight is missing or cannot be read, or a native checkpoint holds one too many; or the folder
+            holds an adapter beside the model, which transformers would attach.
     """
     from dem import mamba
 
+    require_whole(folder, f"the model in {folder}")
     try:
         with _kept_in_float32(folder, SENSITIVE_TO_ROUNDING if to_train else ()):
             if config := native.transformers_config(folder):

@@ -55,10 +55,13 @@ def main(argv: list[str] | None = None) -> None:
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
     from dem.common import base_folder
+    from dem.positions import require_positions
 
     base = base_folder(request.config.base_model)
     for domain in domains:
         layout.existing_difference(domain)
+    if request.config.merge.weights == AUTO or request.config.evaluation.enabled:
+        require_positions(base, request.config.data.max_length)
     if request.dry_run:
         say_plan(request, domains, base)
         return
@@ -153,6 +156,7 @@ def merge(
     from dem.common import log, progress_bar
     from dem.compiled import compile_sums
     from dem.interference import measure
+    from dem.loading import require_complete, require_loads
     from dem.merge_plan import plan_merge
     from dem.merging import Merge, make_provenance, open_differences, require_base, write_other_files, write_record
     from dem.rewrite import model_dtype
@@ -175,6 +179,8 @@ def merge(
     if left_out := [d for d in config.domains if d not in domains]:
         log.info(f"merge: {', '.join(left_out)} have no weight and take no part")
 
+    if left_out := require_complete(checkpoint):
+        log.info(f"merge: {len(left_out)} tensors, such as {min(left_out)}, are copied as they are: the model has none")
     merging = Merge(differences, config.merge)
     plan = plan_merge(checkpoint, differences, config.merge, layout.merged_model)
     for line in plan.lines():
@@ -204,6 +210,7 @@ def merge(
             beside.submit(importlib.import_module, "dem.evaluation.describe")
             gap = compare_with_exact(frame, folder, exact, merging)
             write_record(folder, provenance | {"check": gap.as_dict()})
+            require_loads(folder, base, left_out)
     log.info(
         f"merge: logits differ by {gap.relative:.2g} of their size from the unrounded ones (up to {gap.limit:.2g})"
     )
@@ -234,9 +241,10 @@ def describe_merge(
 def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tuple:
     """The adapters, fine-tuned models, test documents, prompts and harness, read and checked before any work."""
     from dem.checkpoints import Checkpoint
-    from dem.common import log
+    from dem.common import load_tokenizer, log
     from dem.corpus import Corpus
     from dem.diffs import Difference
+    from dem.evaluation.generation import require_room
     from dem.evaluation.harness import prepare_harness
     from dem.evaluation.mixtures import find_mixtures
     from dem.evaluation.prompts import read_prompts
@@ -248,6 +256,8 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
 
     config, layout = request.config, request.layout
     prompts = read_prompts(request.prompts)
+    texts = [prompt.prompt for prompt in prompts]
+    require_room(base, load_tokenizer(base), texts, config.evaluation.max_new_tokens)
     read_ratings(layout.ratings)  # it can be read
     if config.evaluation.judge:
         api_key()

@@ -66,6 +66,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
         require_vocabulary,
         start_log,
     )
+    from dem.positions import require_positions
     from dem.run_record import run_record
     from dem.trained_adapter import adapter_files
     from dem.training_blocks import TrainingText
@@ -77,6 +78,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     require_writable(layout.train_log(domain).parent, table.parent)
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
+    require_positions(base, config.data.max_length)
     tokenizer = load_tokenizer(base)
     text = TrainingText(files, config, shares)
 
