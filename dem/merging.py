@@ -67,7 +67,7 @@ def _require_own(difference: Difference, domain: str, adapter: Path) -> None:
 
 
 def require_base(differences: dict[str, Difference], fingerprint: str) -> None:
-    """Refuse differences that were made from another base than the one with this fingerprint.
+    """Refuse differences that were made from another base than the one with this fingerprint, or by a changed index.
 
     Raises:
         RequestError: names all of them.
@@ -79,6 +79,8 @@ def require_base(differences: dict[str, Difference], fingerprint: str) -> None:
         if d.index.base["fingerprint"] != fingerprint
     ]:
         raise RequestError("; ".join(mistakes))
+    if changed := [str(d.path.with_suffix(".json")) for d in differences.values() if not d.intact]:
+        raise RequestError(f"{', '.join(changed)}: not what was written with the vector; make both again")
 
 
 def _require_fit(difference: Difference, checkpoint: Checkpoint) -> None:
