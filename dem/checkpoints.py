@@ -232,6 +232,7 @@ class Checkpoint:
         self.folder = folder
         self.shards, self.index = _open_shards(folder)
         self._places = {tensor.name: (shard, tensor) for shard in self.shards for tensor in shard.tensors}
+        refuse_compiled(self._places, folder)
         if len(self._places) < sum(len(shard.tensors) for shard in self.shards):
             raise RequestError(f"{folder} holds a tensor of the same name in two files")
 
@@ -318,6 +319,19 @@ def copy_other_files(source: Path, target: Path) -> None:
         is_weight = any(path.match(pattern) for pattern in WEIGHT_FILES)
         if path.is_file() and not is_weight and not path.name.startswith("."):
             shutil.copyfile(path, target / path.name)
+
+
+def refuse_compiled(names: Iterable[str], folder: Path) -> None:
+    """Refuse names as torch.compile gives them to what it wraps.
+
+    Raises:
+        RequestError: says what was saved, and what to save.
+    """
+    if compiled := [name for name in names if "_orig_mod." in name]:
+        raise RequestError(
+            f"{folder} holds {compiled[0]}: _orig_mod. is what torch.compile puts before names; "
+            "save the model that was compiled (model._orig_mod), or take _orig_mod. out of the names"
+        )
 
 
 def files_fingerprint(files: list[Path]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypedDict
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ from dem.checkpoints import (
     matrix_shape,
     tile_rows,
 )
-from dem.common import read_json
 from dem.compiled import add_to_half
 from dem.config import METHOD_FIELDS, DataConfig, MergeConfig
 from dem.diffs import Difference, Rows, adapter_fingerprint, is_finite
@@ -30,6 +29,7 @@ from dem.layout import RUN_RECORD, Layout
 from dem.methods import METHODS, check_weights, combiner, parameter_weights, weighted_factors
 from dem.rewrite import Change
 from dem.streams import Scratch
+from dem.typed import read_as
 
 
 def open_differences(domains: list[str], layout: Layout, checkpoint: Checkpoint) -> dict[str, Difference]:
@@ -92,6 +92,10 @@ def _require_fit(difference: Difference, checkpoint: Checkpoint) -> None:
             raise RequestError(f"{difference.path} changes {p.name} of shape {shapes}")
 
 
+class _Trained(TypedDict, total=False):
+    data: dict[str, Any]
+
+
 def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> None:
     """Refuse to evaluate an adapter on a test split that its training may have seen.
 
@@ -101,7 +105,7 @@ def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> No
     record = adapter / RUN_RECORD
     if not record.is_file():
         return
-    trained = read_json(record).get("data", {})
+    trained = read_as(record, _Trained, "remove it or train again").get("data", {})
     now = {"tune_fraction": data.tune_fraction, "test_fraction": data.test_fraction, "group_column": data.group_column}
     if changed := [f"data.{k} was {trained.get(k)}, is {v}" for k, v in now.items() if trained.get(k) != v]:
         raise RequestError(f"{adapter} was trained on another split ({'; '.join(changed)}): set it back or train again")

@@ -90,17 +90,21 @@ def parse_json(text: str) -> Any:
     """The value that `text` says.
 
     Raises:
-        ValueError: it is not JSON or nested too deeply, a key stands twice, or a string is no Unicode text.
+        ValueError: it is not JSON or nested too deeply, or a key stands twice.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_object)
-        if HALF_PAIR.search(text):
-            json.dumps(value, ensure_ascii=False).encode()
+        return json.loads(text, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    except UnicodeEncodeError as error:
-        raise ValueError(f"it holds half of a surrogate pair ({ascii(error.object[error.start])}), no text") from None
-    return value
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text is free of halves of surrogate pairs, which JSON can write and nothing can read."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -120,6 +124,8 @@ def read_json(path: Path) -> dict:
     text = read_text(path)
     try:
         value = parse_json(text)
+        if HALF_PAIR.search(text) and not is_unicode(json.dumps(value, ensure_ascii=False)):
+            raise ValueError("it holds half of a surrogate pair, which is no text")
     except ValueError as error:
         raise RequestError(f"{path} cannot be read: {error}") from None
     if not isinstance(value, dict):

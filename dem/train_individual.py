@@ -58,9 +58,11 @@ def train(request: Request) -> None:
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
     tokenizer = load_tokenizer(base)
+    start_log(None)  # the log of a finished training is left as it is
+    for name in files:
+        log.info(layout.parquet_listing(name))
     text = TrainingText(files, config, shares)
 
-    start_log(None)  # the log of a finished training is left as it is
     fingerprint = checkpoint.fingerprint()
     record = run_record(config, fingerprint, model_config(base), tokenizer, text.fingerprint, shares)
     if not request.overwrite and training.is_trained(layout.adapter(domain), record):

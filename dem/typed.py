@@ -4,7 +4,11 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from dem.errors import RequestError
+from dem.reading import read_json
 
 WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", type(None): "null"}
 
@@ -95,3 +99,19 @@ def _words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     return WORDS.get(kind) or ("a list" if (get_origin(kind) or kind) in (list, tuple) else "an object")
+
+
+def read_as(path: Path, kind: Any, advice: str) -> Any:
+    """The JSON object in `path` as a `kind`.
+
+    Args:
+        advice: what to do about a damaged file, as the end of the message.
+
+    Raises:
+        RequestError: the file cannot be read or holds something else.
+    """
+    content = read_json(path)
+    try:
+        return conform(content, kind)
+    except ValueError as mistake:
+        raise RequestError(f"{path} is damaged ({mistake}): {advice}") from None

@@ -17,8 +17,10 @@ from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation import intervals
 from dem.evaluation.intervals import Change, changes
+from dem.evaluation.records import HarnessTask, TextFigures
 from dem.evaluation.report import ModelResult
 from dem.evaluation.scores import Scores
+from dem.typed import conform
 
 FORMAT = 1
 ALL = "all"
@@ -50,9 +52,9 @@ class ModelMetrics:
     """Spent on its test documents and prompts, at the time when that was done; without loading it."""
     perplexity: dict[str, Perplexity | None]
     """By domain, and of ALL; None where there was no test document."""
-    texts: dict[str, Any]
+    texts: TextFigures
     """BLEU, chrF and ROUGE with their signatures and the number of pairs; empty without a reference."""
-    harness: dict[str, Any]
+    harness: dict[str, HarnessTask]
     """Scores by task of lm-evaluation-harness; empty where it did not run."""
 
 
@@ -175,25 +177,9 @@ def read_metrics(path: Path) -> Metrics:
     if not path.exists():
         raise RequestError(f"{path} does not exist: evaluate first, with python dem/merge_model.py --config CONFIG")
     content = read_json(path)
-    if content.get("format") != FORMAT:
-        raise RequestError(f"{path} has format {content.get('format')!r}, not {FORMAT}: evaluate again")
+    if (version := content.pop("format", None)) != FORMAT:
+        raise RequestError(f"{path} has format {version!r}, not {FORMAT}: evaluate again")
     try:
-        models = {name: _model(model) for name, model in content["models"].items()}
-        parts = {name: content[name] for name in ("settings", "fingerprints", "versions")}
-        against = {name: Change(**change) for name, change in content.get("against", {}).items()}
-        mixtures = {name: Mixture(**mixture) for name, mixture in content.get("mixtures", {}).items()}
-        note = content.get("harness_note")
-        return Metrics(models, harness_note=note, against=against, mixtures=mixtures, **parts)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RequestError(f"{path} is damaged ({error!r}): evaluate again") from None
-
-
-def _model(content: dict[str, Any]) -> ModelMetrics:
-    perplexity = {
-        domain: p and Perplexity(**{**p, "change": _change(p)}) for domain, p in content["perplexity"].items()
-    }
-    return ModelMetrics(**{**content, "perplexity": perplexity})
-
-
-def _change(perplexity: dict[str, Any]) -> Change | None:
-    return perplexity["change"] and Change(**perplexity["change"])
+        return conform(content, Metrics)
+    except ValueError as mistake:
+        raise RequestError(f"{path} is damaged ({mistake}): evaluate again") from None

@@ -4,10 +4,9 @@ import csv
 import io
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from dem.atomic import write_text
-from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation.acceptance import compared
 from dem.evaluation.answers import provenance_hash
@@ -15,6 +14,7 @@ from dem.evaluation.intervals import Change, sure
 from dem.evaluation.metrics import ALL
 from dem.evaluation.report import as_text, captioned, link
 from dem.layout import Layout
+from dem.typed import read_as
 
 FORMAT = 1
 
@@ -70,7 +70,10 @@ def leave_one_out_section(layout: Layout, found: bool) -> list[str]:
     Args:
         found: whether the weights were found on the same documents.
     """
-    matrix = _current(layout)
+    try:
+        matrix = _current(layout)
+    except RequestError as damage:
+        return ["## What each domain adds", "", f"Not told: {as_text(str(damage))}."]
     if not matrix:
         return []
     lines = ["## What each domain adds", "", _least(matrix), "", _hurting(matrix), ""]
@@ -86,15 +89,23 @@ def leave_one_out_section(layout: Layout, found: bool) -> list[str]:
     return [*lines, f"Measured on {where}. All figures: {link(layout.leave_one_out, 'a table')}."]
 
 
+class _Record(TypedDict):
+    merged: str | None
+    effects: dict[str, dict[str, Change | None]]
+
+
 def _current(layout: Layout) -> dict[str, dict[str, Any]] | None:
-    """The effects by term and domain, if they are of the merge that is there."""
+    """The effects by term and domain, if they are of the merge that is there.
+
+    Raises:
+        RequestError: the record is damaged.
+    """
     if not layout.leave_one_out_record.is_file():
         return None
-    try:
-        content = read_json(layout.leave_one_out_record)
-        return content["effects"] if content["merged"] == provenance_hash(layout.merge_record) else None
-    except (RequestError, KeyError):
+    content = read_as(layout.leave_one_out_record, _Record, "evaluate again")
+    if content["merged"] != provenance_hash(layout.merge_record):
         return None
+    return {term: {on: c and asdict(c) for on, c in row.items()} for term, row in content["effects"].items()}
 
 
 def _least(matrix: dict[str, dict[str, Any]]) -> str:
