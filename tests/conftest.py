@@ -30,6 +30,11 @@ from dem.layout import Layout
 from dem.sample import train_tokenizer, write_corpora
 from dem.sample_text import generate
 
+
+def pytest_addoption(parser):
+    parser.addoption("--fuzz-cases", type=int, default=300, help="cases of each seeded fuzzer (a few hundred in CI)")
+
+
 torch.set_num_threads(1)  # two test processes on two cores
 
 DOMAINS = ["web", "social"]
