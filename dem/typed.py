@@ -1,6 +1,6 @@
 """A JSON value taken as what it should be: dataclasses, lists, numbers, each checked, the wrong one named."""
 
-import math
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -38,9 +38,11 @@ def conform(value: Any, kind: Any, place: str = "") -> Any:
         return {key: conform(each, item, _below(place, key)) for key, each in value.items()}
     if origin in (list, tuple) and isinstance(value, list):
         return _sequence(value, origin, get_args(kind), place)
-    if origin is float and type(value) in (int, float) and math.isfinite(value):
+    if origin is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
-    if (origin is Literal and value in get_args(kind)) or (origin in WORDS and type(value) is origin):
+    if origin is not float and origin in WORDS and type(value) is origin:
+        return value
+    if origin is Literal and value in get_args(kind):
         return value
     raise ValueError(f"{place or 'it'} is {_shown(value)}, not {_words(kind)}")
 

