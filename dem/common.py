@@ -127,6 +127,7 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """
     with damage_named(f"{folder} holds no tokenizer that transformers can load: put tokenizer files into it"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer("글")  # some settings of wrong types are found only in use
     if tokenizer.eos_token_id is None:
         raise RequestError(f"the tokenizer in {folder} has no end-of-sequence token (eos_token): set one")
     return tokenizer

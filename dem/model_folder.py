@@ -32,11 +32,16 @@ def require_model_files(folder: Path) -> None:
 
 
 def require_sane(config: "PreTrainedConfig") -> None:
-    """Refuse a configuration of more layers than any model has.
+    """Refuse a configuration of more layers than any model has, or whose architectures are no names.
 
     Raises:
-        ValueError: says how many.
+        ValueError: says which.
     """
+    architectures = config.architectures
+    if not (
+        architectures is None or isinstance(architectures, list) and all(isinstance(a, str) for a in architectures)
+    ):
+        raise ValueError(f"architectures is {architectures!r:.80}")
     layers = getattr(config, "num_hidden_layers", 0)
     if not isinstance(layers, int) or layers > MOST_LAYERS:
         raise ValueError(f"num_hidden_layers is {layers}")

@@ -270,6 +270,7 @@ def test_damaged_files_are_refused_in_one_line_or_change_nothing(targets, reques
         bad = outcome not in ("refused", "same", "stage") and not (outcome == "other" and target.free)
         if bad:
             wrong.append(f"case {number} of seed {SEED}: {target.path.name}, {how}: {outcome}")
+            print(wrong[-1], file=sys.stderr)
     signal.signal(signal.SIGALRM, before)
     print(dict(counts), file=sys.stderr)
     assert not wrong, f"{len(wrong)} of {sum(counts.values())}:\n" + "\n".join(wrong[:15])
