@@ -25,6 +25,7 @@ from dem.common import model_config, stored_names
 from dem.errors import WorkError
 from dem.families import FAMILIES
 from dem.merging import Merge
+from dem.reading import damage_named
 from dem.rewrite import Passing, rewrite
 from dem.streams import Scratch, buffers, in_order, one_thread_each
 
@@ -173,7 +174,7 @@ class Frame:
 
     def __init__(self, folder: Path):
         """Of the configuration in `folder`."""
-        with init_empty_weights():
+        with damage_named(f"no model can be built of {folder / 'config.json'}"), init_empty_weights():
             self.model = AutoModelForCausalLM.from_config(model_config(folder), dtype=torch.float32).eval()
         lists = (module for module in self.model.base_model.modules() if isinstance(module, nn.ModuleList))
         self.layers: Iterable[nn.Module] = next(lists, [])

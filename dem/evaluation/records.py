@@ -41,12 +41,12 @@ class TrainingFigures(TypedDict, total=False):
 
 class _Distance(TypedDict):
     ks_distance: float | None
+    sample: int
 
 
 class Normality(_Distance, total=False):
     """How far a difference's elements are from a normal distribution."""
 
-    sample: int
     p_value: float | None
 
 
