@@ -47,5 +47,5 @@ def read_durations(layout: Layout) -> Durations:
     try:
         evaluation = content["evaluation"]
         return Durations(float(content["merge"]), None if evaluation is None else float(evaluation))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RequestError(f"{layout.durations} is damaged ({error!r})") from None

@@ -83,7 +83,7 @@ def _or_missing(read: Callable[[], Found]) -> Found | Missing:
         return read()
     except RequestError as error:
         return Missing(error)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         return Missing(f"the record is damaged ({error!r})")
 
 
