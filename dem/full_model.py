@@ -11,6 +11,7 @@ from dem.diff_writing import Delta
 from dem.diffs import Difference
 from dem.errors import RequestError
 from dem.layout import Layout
+from dem.model_folder import require_model_files
 from dem.names import Names
 
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -29,6 +30,7 @@ def open_model(folder: Path) -> Checkpoint:
         )
     if not folder.is_dir():
         raise RequestError(f"--model {folder} is not a folder: give the one that holds the fine-tuned model")
+    require_model_files(folder)
     return Checkpoint(folder)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dem.reading import read_json, require_file
+from dem.reading import damage_named, read_json, require_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -24,7 +24,9 @@ def require_model_files(folder: Path) -> None:
     Raises:
         RequestError: names it.
     """
-    for path in sorted([*folder.iterdir(), *folder.glob("additional_chat_templates/*")]):
+    with damage_named(f"{folder} cannot be read"):
+        paths = sorted([*folder.iterdir(), *folder.glob("additional_chat_templates/*")])
+    for path in paths:
         if path.suffix in READ and not path.name.startswith("."):
             require_file(path)
         if path.name in OBJECTS:
