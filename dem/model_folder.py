@@ -45,5 +45,5 @@ def require_sane(config: "PreTrainedConfig") -> None:
     ):
         raise ValueError(f"architectures is {architectures!r:.80}")
     layers = getattr(config, "num_hidden_layers", 0)
-    if not isinstance(layers, int) or layers > MOST_LAYERS:
+    if isinstance(layers, int) and layers > MOST_LAYERS:
         raise ValueError(f"num_hidden_layers is {layers}")
