@@ -9,6 +9,7 @@ from dem.errors import RequestError
 from dem.evaluation.answers import provenance_hash
 from dem.evaluation.metrics import Metrics
 from dem.layout import Layout
+from dem.typed import conform
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def read_durations(layout: Layout) -> Durations:
     if content.get("merged") != provenance_hash(layout.merge_record):
         raise RequestError("the record of how long it took is of another merge")
     try:
-        evaluation = content["evaluation"]
-        return Durations(float(content["merge"]), None if evaluation is None else float(evaluation))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        evaluation = conform(content["evaluation"], float | None, "evaluation")
+        return Durations(conform(content["merge"], float, "merge"), evaluation)
+    except (KeyError, ValueError) as error:
         raise RequestError(f"{layout.durations} is damaged ({error!r})") from None

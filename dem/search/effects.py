@@ -105,6 +105,9 @@ def _current(layout: Layout) -> dict[str, dict[str, Any]] | None:
     content = read_as(layout.leave_one_out_record, _Record, "evaluate again")
     if content["merged"] != provenance_hash(layout.merge_record):
         return None
+    changes = [change for row in content["effects"].values() for change in row.values() if change]
+    if any((change.low is None) != (change.high is None) for change in changes):
+        raise RequestError(f"{layout.leave_one_out_record} is damaged (an interval has one end): evaluate again")
     return {term: {on: c and asdict(c) for on, c in row.items()} for term, row in content["effects"].items()}
 
 
