@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 from transformers import PreTrainedTokenizerBase
 
+from dem import parquet_files
 from dem.config import DataConfig
 from dem.errors import RequestError
 
@@ -57,8 +56,7 @@ class Corpus:
         """
         self.files, self.data = files, data
         self._columns = ["text"] + ([data.group_column] if data.group_column else [])
-        for path in files:
-            _require_columns(path, self._columns)
+        parquet_files.examine(files, self._columns)
         self._sides: dict[bytes, Split] = {}
         if data.group_column:
             for text, side in self._texts():
@@ -85,44 +83,15 @@ class Corpus:
 
     def _texts(self) -> Iterator[tuple[str, Split]]:
         for path in self.files:
-            for batch in _batches(path, self._columns):
-                try:
-                    texts = batch.column("text").to_pylist()
-                except UnicodeDecodeError as error:
-                    raise RequestError(f"{path}: a text is not valid UTF-8: {error}") from None
-                groups = batch.column(self._columns[-1]).to_pylist()  # the text itself where there is no group column
-                for text, group in zip(texts, groups, strict=True):
-                    if text and not text.isspace():
-                        yield text, split_of(text if _is_blank(group) else str(group), self.data)
+            for row in parquet_files.rows(path, self._columns):
+                text, group = row[0], row[-1]  # the text itself where there is no group column
+                if text and not text.isspace():
+                    yield text, split_of(text if _is_blank(group) else str(group), self.data)
 
 
 def _is_blank(group: object) -> bool:
     """Whether a row names no work: null, NaN or an empty string."""
     return group is None or group != group or group == ""
-
-
-def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    try:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(ROWS_AT_ONCE, columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        raise RequestError(f"{path} cannot be read to its end: {error}") from None
-
-
-def _require_columns(path: Path, columns: list[str]) -> None:
-    try:
-        schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        raise RequestError(f"{path} is not a parquet file that can be read: {error}") from None
-    for name in columns:
-        if name not in schema.names:
-            raise RequestError(f"{path} has no column {name!r}; it has {', '.join(schema.names) or 'none'}")
-        if schema.names.count(name) > 1:
-            raise RequestError(f"{path} has several columns {name!r}")
-    kind = schema.field("text").type
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
-        raise RequestError(f"{path}: column 'text' holds {kind}, not strings")
 
 
 def _names(files: list[Path]) -> str:

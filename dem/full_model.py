@@ -11,6 +11,7 @@ from dem.diff_writing import Delta
 from dem.diffs import Difference
 from dem.errors import RequestError
 from dem.layout import Layout
+from dem.model_folder import require_model_files
 from dem.names import Names
 from dem.whole_model import ADAPTER, require_whole
 
@@ -30,6 +31,7 @@ def open_model(folder: Path) -> Checkpoint:
         raise RequestError(
             f"--model {folder} is an adapter: put it into checkpoints/lora_<domain>/ and leave --model out"
         )
+    require_model_files(folder)
     require_whole(folder, f"--model {folder}")
     return Checkpoint(folder)
 

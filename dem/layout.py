@@ -1,5 +1,6 @@
 """The names of all files through which the stages meet. No other module spells them."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,23 +68,42 @@ class Layout:
         return self.root / "parquet_ready" / f"{domain}.parquet"
 
     def parquet_files(self, domain: str) -> list[Path]:
-        """The domain's parquet files, in order of name.
+        """The domain's parquet files, in order of their paths: one file, or all below the folder of its name.
+
+        Below the folder, files and folders whose names begin with `.` or `_` are left out: copies that a system or a
+        writer of parquet keeps for itself.
 
         Raises:
-            RequestError: there are none, or both a file and a folder stand for the domain.
+            RequestError: there are none, or both a file and a folder stand for the domain, or a folder cannot be read.
         """
         folder = self.root / "parquet_ready"
-        single, several = self.parquet(domain), folder / domain
-        found = sorted(several.glob("*.parquet"))
-        if single.exists() and found:
-            raise RequestError(f"both {single} and {several}/ exist: which of them is domain {domain}? Remove one")
-        if not single.exists() and not found:
-            there = sorted(p.name for p in folder.glob("*") if p.suffix == ".parquet" or p.is_dir())
+        named = sorted(folder.glob("*")) if folder.is_dir() else []
+        single = [path for path in named if path.stem == domain and _is_parquet(path)]
+        several, found = folder / domain, _parquet_below(folder / domain)[0]
+        if len(single) + bool(found) > 1:
+            both = " and ".join(map(str, [*single, *([f"{several}/"] if found else [])]))
+            raise RequestError(f"both {both} exist: which of them is domain {domain}? Remove one")
+        if single and single[0].is_dir():
+            raise RequestError(f"{single[0]} is a folder, not a file: rename it to {several}, where files are read")
+        if not single and not found:
+            there = [p.name for p in named if _is_parquet(p) or p.is_dir()]
             raise RequestError(
-                f"no data for domain {domain}: neither {single} nor {several}/*.parquet exists; "
+                f"no data for domain {domain}: neither {self.parquet(domain)} nor {several}/*.parquet exists; "
                 f"{folder} holds {', '.join(there) or 'no parquet'}"
             )
-        return found or [single]
+        return found or single
+
+    def parquet_listing(self, domain: str) -> str:
+        """How many parquet files the domain has, for people: those in folders below its own, and those left out."""
+        folder = self.root / "parquet_ready" / domain
+        found, hidden = _parquet_below(folder)
+        if not found:
+            return f"{domain}: 1 parquet file"
+        nested = sum(path.parent != folder for path in found)
+        return (
+            f"{domain}: {len(found)} parquet files below {folder}, {nested} of them in folders there; "
+            f"{hidden} hidden ones are left out (names that begin with . or _)"
+        )
 
     def adapter(self, domain: str) -> Path:
         """Folder of the domain's adapter, as PEFT writes it."""
@@ -284,6 +304,31 @@ def _lock_beside(folder: Path) -> Path:
     real = folder.resolve()
     return real.with_name(f".{real.name}.lock")
 
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet" and not path.name.startswith(HIDDEN)
+
+
+def _parquet_below(folder: Path) -> tuple[list[Path], int]:
+    """The parquet files at any depth below `folder`, and the number of hidden ones. Links are followed, once each."""
+    found, hidden, seen = [], 0, set()
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
+        seen.add(os.path.realpath(place))
+        folders[:] = [name for name in sorted(folders) if os.path.realpath(os.path.join(place, name)) not in seen]
+        parquet = [Path(place, name) for name in files if name.lower().endswith(".parquet")]
+        shown = [path for path in parquet if not any(p.startswith(HIDDEN) for p in path.relative_to(folder).parts)]
+        found += shown
+        hidden += len(parquet) - len(shown)
+    return sorted(found), hidden
+
+
+def _refuse_folder(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise RequestError(f"{error.filename} cannot be read: {error.strerror}")
+
+
+HIDDEN = (".", "_")
+"""What the names of files begin with that are not meant to be read."""
 
 RATING_SHEET = "rating_sheet.html"
 

@@ -268,6 +268,8 @@ def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tupl
         require_same_split(adapter, config.data, files[domain])
         adapter_deltas(adapter, base, Checkpoint(base))  # it loads, and fits the base
     log.info(f"evaluation: finding the test documents of {', '.join(files)}")
+    for domain in files:
+        log.info(layout.parquet_listing(domain))
     corpora = {domain: Corpus(paths, config.data) for domain, paths in files.items()}
     base_fingerprint = Difference(*layout.existing_difference(domains[0])).index.base["fingerprint"]
     mixtures = find_mixtures(config, layout, files, base, base_fingerprint)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from dem.methods import METHODS, check_weights, combiner, parameter_weights, wei
 from dem.rewrite import Change, unrounded_dtype
 from dem.streams import Scratch
 from dem.trained_adapter import base_files, require_as_trained, require_same_base_files
+from dem.typed import read_as
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -79,7 +80,7 @@ def _require_own(difference: Difference, domain: str, adapter: Path, files: dict
 
 
 def require_base(differences: dict[str, Difference], fingerprint: str) -> None:
-    """Refuse differences that were made from another base than the one with this fingerprint.
+    """Refuse differences that were made from another base than the one with this fingerprint, or by a changed index.
 
     Raises:
         RequestError: names all of them.
@@ -91,6 +92,8 @@ def require_base(differences: dict[str, Difference], fingerprint: str) -> None:
         if d.index.base["fingerprint"] != fingerprint
     ]:
         raise RequestError("; ".join(mistakes))
+    if changed := [str(d.path.with_suffix(".json")) for d in differences.values() if not d.intact]:
+        raise RequestError(f"{', '.join(changed)}: not what was written with the vector; make both again")
 
 
 def _require_fit(difference: Difference, checkpoint: Checkpoint) -> None:
@@ -102,6 +105,10 @@ def _require_fit(difference: Difference, checkpoint: Checkpoint) -> None:
             raise RequestError(f"{difference.path} changes {p.name} of shape {shapes}")
 
 
+class _Trained(TypedDict, total=False):
+    data: dict[str, Any]
+
+
 def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> None:
     """Refuse to evaluate an adapter on a test split that its training may have seen.
 
@@ -111,7 +118,7 @@ def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> No
     record = adapter / RUN_RECORD
     if not record.is_file():
         return
-    trained = read_json(record).get("data", {})
+    trained = read_as(record, _Trained, "remove it or train again").get("data", {})
     now = {"tune_fraction": data.tune_fraction, "test_fraction": data.test_fraction, "group_column": data.group_column}
     if changed := [f"data.{k} was {trained.get(k)}, is {v}" for k, v in now.items() if trained.get(k) != v]:
         raise RequestError(f"{adapter} was trained on another split ({'; '.join(changed)}): set it back or train again")

@@ -80,9 +80,11 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     checkpoint = Checkpoint(base)
     require_positions(base, config.data.max_length)
     tokenizer = load_tokenizer(base)
+    start_log(None)  # the log of a finished training is left as it is
+    for name in files:
+        log.info(layout.parquet_listing(name))
     text = TrainingText(files, config, shares)
 
-    start_log(None)  # the log of a finished training is left as it is
     fingerprint = checkpoint.fingerprint()
     record = run_record(config, fingerprint, model_config(base), tokenizer, text.fingerprint, shares)
     if not request.overwrite and training.is_trained(layout.adapter(domain), record):

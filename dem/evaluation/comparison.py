@@ -21,7 +21,6 @@ import dem
 from dem import mamba
 from dem.common import load_model, log, progress_bar, read_json, reuse_freed_memory
 from dem.corpus import tokenizer_fingerprint
-from dem.errors import RequestError
 from dem.evaluation.documents import Document, fingerprint
 from dem.evaluation.evaluated import Evaluated
 from dem.evaluation.generation import answer_all
@@ -32,6 +31,7 @@ from dem.evaluation.report import ModelResult
 from dem.evaluation.scores import Scores
 from dem.evaluation.subjects import Subject
 from dem.evaluation.text_metrics import score_texts
+from dem.reading import damage_named
 from dem.search.terms import Terms
 
 ANSWERS = "answers"
@@ -260,11 +260,8 @@ def dtype_here() -> torch.dtype | str:
 @contextmanager
 def _adapter_on(model: PreTrainedModel, folder: Path) -> Iterator[PreTrainedModel]:
     """The model with the adapter in `folder` on it; without it again afterwards."""
-    try:
-        with mamba.out_proj_allowed():
-            adapted = PeftModel.from_pretrained(model, str(folder), low_cpu_mem_usage=True)
-    except Exception as error:  # PEFT, torch and safetensors each raise their own for a damaged adapter
-        raise RequestError(f"the adapter in {folder} cannot be loaded: {str(error).splitlines()[0]}") from None
+    with damage_named(f"the adapter in {folder} cannot be loaded"), mamba.out_proj_allowed():
+        adapted = PeftModel.from_pretrained(model, str(folder), low_cpu_mem_usage=True)
     try:
         yield adapted.eval().get_base_model()
     finally:

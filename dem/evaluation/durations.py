@@ -8,6 +8,7 @@ from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation.answers import provenance_hash
 from dem.layout import Layout
+from dem.typed import conform
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,7 @@ def read_durations(layout: Layout) -> Durations:
     if content.get("merged") != provenance_hash(layout.merge_record):
         raise RequestError("the record of how long it took is of another merge")
     try:
-        merge = float(content["merge"])
-        others = {f.name: content.get(f.name) for f in fields(Durations) if f.name != "merge"}
-        return Durations(merge, **{name: None if own is None else float(own) for name, own in others.items()})
-    except (KeyError, TypeError, ValueError) as error:
+        kinds = {f.name: float if f.name == "merge" else float | None for f in fields(Durations)}
+        return Durations(**{name: conform(content.get(name), kind, name) for name, kind in kinds.items()})
+    except ValueError as error:
         raise RequestError(f"{layout.durations} is damaged ({error!r})") from None

@@ -8,15 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dem.common import read_json
 from dem.diffs import adapter_fingerprint
 from dem.errors import RequestError
 from dem.evaluation.answers import Answers, provenance_hash, read_answers
 from dem.evaluation.durations import read_durations
 from dem.evaluation.metrics import ALL, Metrics, read_metrics
 from dem.evaluation.ratings import read_ratings
+from dem.evaluation.records import DifferenceSummary, MergeRecord, TrainingFigures
 from dem.evaluation.tally import Tally
 from dem.layout import RUN_RECORD, Layout
+from dem.typed import read_as
 
 Found = TypeVar("Found")
 
@@ -81,17 +82,14 @@ def _or_missing(read: Callable[[], Found]) -> Found | Missing:
         return read()
     except RequestError as error:
         return Missing(error)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         return Missing(f"the record is damaged ({error!r})")
 
 
 def _merge_record(layout: Layout) -> dict[str, Any]:
     if not layout.merge_record.is_file():
         raise RequestError("there is no merged model")
-    record = read_json(layout.merge_record)
-    for source in record["domains"].values():  # what others rely on is there
-        source["source"]["fingerprint"], source["difference_fingerprint"], float(source["weight"])
-    return record
+    return read_as(layout.merge_record, MergeRecord, "merge again")
 
 
 def _training(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str, Any]:
@@ -103,18 +101,18 @@ def _training(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str, 
         raise RequestError("no record of its training")
     if adapter_fingerprint(adapter) != merged["source"]["fingerprint"]:
         raise RequestError("its adapter has changed since the merge")
-    return read_json(adapter / RUN_RECORD)
+    return read_as(adapter / RUN_RECORD, TrainingFigures, "train again")
 
 
 def _difference(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str, Any]:
     path = layout.diff_summary(domain, ".json")
     if not path.is_file():
         raise RequestError("no summary of its difference")
-    summary = read_json(path)
+    summary = read_as(path, DifferenceSummary, "make it again (dem/vector_diff.py)")
+    if summary["normality"]["sample"] < 1:
+        raise RequestError(f"{path} is damaged (a sample of no elements): make it again (dem/vector_diff.py)")
     if summary.get("vector_fingerprint") != merged["difference_fingerprint"]:
         raise RequestError("the summary is not of the difference that was merged: make it again (dem/vector_diff.py)")
-    # What others rely on is there.
-    float(summary["norm_before_normalisation"]), summary["normality"]["ks_distance"]
     return summary
 
 

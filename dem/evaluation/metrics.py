@@ -17,8 +17,10 @@ from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation import intervals
 from dem.evaluation.intervals import Change, changes, changes_together, marked, sure
+from dem.evaluation.records import HarnessTask, TextFigures
 from dem.evaluation.report import ModelResult
 from dem.evaluation.scores import Scores
+from dem.typed import conform
 
 FORMAT = 2
 ALL = "all"
@@ -50,9 +52,9 @@ class ModelMetrics:
     """Spent on its test documents and prompts, at the time when that was done; without loading it."""
     perplexity: dict[str, Perplexity | None]
     """By domain, and of ALL; None where there was no test document."""
-    texts: dict[str, Any]
+    texts: TextFigures
     """BLEU, chrF and ROUGE with their signatures and the number of pairs; empty without a reference."""
-    harness: dict[str, Any]
+    harness: dict[str, HarnessTask]
     """Scores by task of lm-evaluation-harness; empty where it did not run."""
 
 
@@ -194,29 +196,31 @@ def read_metrics(path: Path) -> Metrics:
     if not path.exists():
         raise RequestError(f"{path} does not exist: evaluate first, with python dem/merge_model.py --config CONFIG")
     content = read_json(path)
-    if content.get("format") != FORMAT:
-        raise RequestError(f"{path} has format {content.get('format')!r}, not {FORMAT}: evaluate again")
+    if (version := content.pop("format", None)) != FORMAT:
+        raise RequestError(f"{path} has format {version!r}, not {FORMAT}: evaluate again")
     try:
-        models = {name: _model(model) for name, model in content["models"].items()}
-        parts = {name: content[name] for name in ("settings", "fingerprints", "versions")}
-        against, between = (_changes(content.get(part, {})) for part in ("against", "between"))
-        mixtures = {name: Mixture(**mixture) for name, mixture in content.get("mixtures", {}).items()}
-        note = content.get("harness_note")
-        return Metrics(models, harness_note=note, against=against, mixtures=mixtures, between=between, **parts)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RequestError(f"{path} is damaged ({error!r}): evaluate again") from None
+        metrics = conform(content, Metrics)
+        _require_coherent(metrics)
+        return metrics
+    except ValueError as mistake:
+        raise RequestError(f"{path} is damaged ({mistake}): evaluate again") from None
 
 
-def _model(content: dict[str, Any]) -> ModelMetrics:
-    perplexity = {
-        domain: p and Perplexity(**{**p, "change": _change(p)}) for domain, p in content["perplexity"].items()
-    }
-    return ModelMetrics(**{**content, "perplexity": perplexity})
+def _require_coherent(metrics: Metrics) -> None:
+    """Refuse figures that no evaluation writes together.
 
 
-def _changes(content: dict[str, Any]) -> dict[str, Change]:
-    return {name: Change(**change) for name, change in content.items()}
-
-
-def _change(perplexity: dict[str, Any]) -> Change | None:
-    return perplexity["change"] and Change(**perplexity["change"])
+    Raises:
+        ValueError: names the model and the domain.
+    """
+    base = next(iter(metrics.models.values())).perplexity if metrics.models else {}
+    for name, model in metrics.models.items():
+        if model.perplexity.keys() != base.keys():
+            raise ValueError(f"models.{name}.perplexity is of other domains than the first model's")
+        for domain, measured in model.perplexity.items():
+            found = [p.perplexity for p in (measured, base[domain]) if p]
+            if any(perplexity is not None and perplexity <= 0 for perplexity in found):
+                raise ValueError(f"models.{name}.perplexity.{domain} is not above 0")
+            change = measured and measured.change
+            if change and (len(found) < 2 or None in found or (change.low is None) != (change.high is None)):
+                raise ValueError(f"models.{name}.perplexity.{domain}.change is of no two figures")

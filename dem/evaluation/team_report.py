@@ -208,6 +208,8 @@ def _figures_section(evidence: Evidence) -> list[str]:
         rows[name] = {m: f"{model.texts[m]:.3g}" for m in TEXT_METRICS if m in model.texts}
         for task, found in model.harness.items():
             for metric, measured in found.get("metrics", {}).items():
+                if measured["value"] is None:
+                    continue
                 error = measured.get("stderr")
                 spread = f" ± {error:.2g}" if error is not None else ""
                 rows[name][f"{task} {metric}"] = f"{measured['value']:.3g}{spread}"

@@ -4,10 +4,9 @@ import csv
 import io
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from dem.atomic import write_text
-from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation.acceptance import compared
 from dem.evaluation.answers import provenance_hash
@@ -16,6 +15,8 @@ from dem.evaluation.intervals import LEAST, Change, marked, sure
 from dem.evaluation.metrics import ALL
 from dem.evaluation.report import as_text, captioned, link
 from dem.layout import Layout
+from dem.reading import read_json
+from dem.typed import read_as
 
 FORMAT = 2
 
@@ -110,14 +111,16 @@ def leave_one_out_section(layout: Layout, found: bool) -> list[str]:
     Args:
         found: whether the weights were found on the same documents.
     """
-    content = _current(layout)
-    if not content:
+    try:
+        record = _current(layout)
+    except RequestError as damage:
+        return ["## What each domain adds", "", f"Not told: {as_text(str(damage))}."]
+    if not record:
         return []
-    matrix = {term: {on: c and Change(**c) for on, c in row.items()} for term, row in content["effects"].items()}
     lines = ["## What each domain adds", ""]
-    if content["least"]:
-        lines += [_least(_standing(content["least"])), ""]
-    lines += [_hurting(matrix, content["documents"]), ""]
+    if record["least"]:
+        lines += [_least(record["least"]), ""]
+    lines += [_hurting(record["effects"], record["documents"]), ""]
     lines += captioned(
         layout.leave_one_out_picture,
         "What each domain's term does to each domain",
@@ -127,26 +130,37 @@ def leave_one_out_section(layout: Layout, found: bool) -> list[str]:
     )
     where = "the tune splits, since no choice looks at the test splits"
     where += "; the weights were found on the same text, which flatters them a little" if found else ""
-    counts = ", ".join(f"{as_text(on)} {count:,}" for on, count in content["documents"].items())
+    counts = ", ".join(f"{as_text(on)} {count:,}" for on, count in record["documents"].items())
     lines.append(f"Measured on {where}; documents: {counts}. All figures: {link(layout.leave_one_out, 'a table')}.")
     return lines
 
 
-def _current(layout: Layout) -> dict[str, Any] | None:
-    """The content of the record, if it is of the merge that is there."""
+class _Record(TypedDict):
+    merged: str | None
+    effects: dict[str, dict[str, Change | None]]
+    least: Standing | None
+    documents: dict[str, int]
+
+
+def _current(layout: Layout) -> _Record | None:
+    """The record, if it is of the merge that is there.
+
+    Raises:
+        RequestError: it is damaged.
+    """
     if not layout.leave_one_out_record.is_file():
         return None
-    try:
-        content = read_json(layout.leave_one_out_record)
-        current = content["format"] == FORMAT and content["merged"] == provenance_hash(layout.merge_record)
-    except (RequestError, KeyError):
+    if read_json(layout.leave_one_out_record).get("format") != FORMAT:
         return None
-    return content if current else None
-
-
-def _standing(content: dict[str, Any]) -> Standing:
-    leads = {term: Change(**change) for term, change in content["leads"].items()}
-    return Standing(content["objective"], content["term"], Change(**content["change"]), leads)
+    record = read_as(layout.leave_one_out_record, _Record, "evaluate again")
+    if record["merged"] != provenance_hash(layout.merge_record):
+        return None
+    changes = [change for row in record["effects"].values() for change in row.values() if change]
+    if any((change.low is None) != (change.high is None) for change in changes):
+        raise RequestError(f"{layout.leave_one_out_record} is damaged (an interval has one end): evaluate again")
+    if record["least"] and not record["least"].leads:
+        raise RequestError(f"{layout.leave_one_out_record} is damaged (a term is compared with none): evaluate again")
+    return record
 
 
 COUNTING = {
