@@ -67,6 +67,14 @@ def with_adapter(model: PreTrainedModel, config: Config) -> peft.PeftModel:
     Raises:
         RequestError: a target module matches nothing or cannot train.
     """
+    model = adapted(model, config)
+    _log_targets(model, "chosen for its architecture" if config.lora.target_modules == "auto" else "as asked")
+    log.info(mamba.how_to_load(model))
+    return model
+
+
+def adapted(model: PreTrainedModel, config: Config) -> peft.PeftModel:
+    """`with_adapter`, unsaid."""
     transformers.set_seed(config.training.seed)
     chosen = config.lora.target_modules
     settings = peft.LoraConfig(
@@ -81,13 +89,11 @@ def with_adapter(model: PreTrainedModel, config: Config) -> peft.PeftModel:
             model = peft.get_peft_model(model, settings)
     except ValueError as error:  # PEFT's words for a target that matches nothing or cannot be adapted
         raise RequestError(f"lora.target_modules: {error}") from None
-    adapted = model.targeted_module_names
-    if chosen != "auto" and (lost := [n for n in chosen if not any(f".{m}".endswith(f".{n}") for m in adapted)]):
+    targeted = model.targeted_module_names
+    if chosen != "auto" and (lost := [n for n in chosen if not any(f".{m}".endswith(f".{n}") for m in targeted)]):
         raise RequestError(f"lora.target_modules: no module of the base is named {', '.join(lost)}")
     _refuse_tied_ends(model)
     _share_adapters_of_tied_weights(model)
-    _log_targets(model, "chosen for its architecture" if chosen == "auto" else "as asked")
-    log.info(mamba.how_to_load(model))
     return model
 
 
@@ -107,7 +113,8 @@ def _share_adapters_of_tied_weights(model: peft.PeftModel) -> None:
     first: dict[int, LoraLayer] = {}
     for module in model.modules():
         if isinstance(module, LoraLayer):
-            sharer = first.setdefault(module.get_base_layer().weight.data_ptr(), module)
+            weight = module.get_base_layer().weight
+            sharer = first.setdefault(weight.data_ptr() or id(weight), module)  # 0 on the meta device
             for name in module.adapter_layer_names:
                 setattr(module, name, getattr(sharer, name))
 
@@ -141,8 +148,11 @@ def run_training(
     precision: str,
     state: Path,
     table: Path,
+    watching: tuple[TrainerCallback, ...] = (),
 ) -> tuple[float, int]:
     """Train the adapter; go on from a saved state in `state` if there is one, and keep the convergence in `table`.
+
+    `watching` are told of what happens beside this project's own callbacks.
 
     The effective batch is `training.batch_size` blocks, in all processes together. Where the share of a process does
     not fit into its GPU's memory, it goes through the model in equal parts, whose gradients are accumulated.
@@ -172,6 +182,8 @@ def run_training(
         trainer.args.eval_on_start = len(blocks.tune) > 0 and resume_from is None
         trainer.add_callback(on_signal)
         trainer.add_callback(convergence)
+        for callback in watching:
+            trainer.add_callback(callback)
         fits = True
         try:
             trainer.train(resume_from_checkpoint=resume_from)
