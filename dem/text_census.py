@@ -14,7 +14,7 @@ from dem.config import DataConfig
 from dem.corpus import SPLITS, Corpus, encode, handfuls, text_hash
 
 EXACT_CHARACTERS = 10_000_000
-"""Characters of a domain up to which all are tokenized to count tokens (half a minute on one core); of more, a sample."""
+"""Characters of a domain up to which all are tokenized to count tokens (half a minute on a core); of more, a sample."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
     python dem/vector_diff.py --config configs/yunmin_3b.yaml --domain web
     python dem/vector_diff.py --config configs/yunmin_3b.yaml --domain web --model path/to/fine_tuned_model
     python dem/vector_diff.py --config configs/yunmin_3b.yaml --domain all
+    python dem/vector_diff.py --config configs/yunmin_3b.yaml --domain all --dry-run
 
 Reads the base model and checkpoints/lora_<domain>/ or, with --model, a fully fine-tuned model; writes
 diff_vectors/diff_<domain>.npy with its index .json, and diff_stats/diff_<domain>_summary.json with a histogram .png.
-With --domain all it does so for every domain of the config, and reads the base once. No GPU is used; one parameter is
+With --domain all it does so for every domain of the config, and reads the base once. --dry-run only checks and says
+what would be made. No GPU is used; one parameter is
 in memory at a time.
 """
 
@@ -45,14 +47,20 @@ def make_differences(request: Request) -> None:
     origins = {d: Path(request.model) if request.model else layout.existing_adapter(d) for d in domains}
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
-    from dem.atomic import require_writable
     from dem.checkpoints import Checkpoint
     from dem.common import base_folder, start_log
+    from dem.outputs import require_outputs
 
     for domain in domains:
-        require_writable(layout.diff_vector(domain).parent, layout.diff_summary(domain, ".json").parent)
+        folders = (layout.diff_vector(domain).parent, layout.diff_summary(domain, ".json").parent)
+        require_outputs(*folders, dry_run=request.dry_run)
     start_log(None)
     checkpoint = Checkpoint(base_folder(config.base_model))
+    if request.dry_run:
+        from dem.difference_plan import rehearse
+
+        rehearse(request, origins, checkpoint)
+        return
     with ThreadPoolExecutor(1) as beside:  # where files are read while the rest computes
 
         @cache
@@ -83,7 +91,7 @@ def make_difference(
     """
     from dem.atomic import new_file, require_space
     from dem.common import log, progress_bar
-    from dem.diff_statistics import Moments, Statistics, spread
+    from dem.diff_statistics import Statistics, require_meaning, spread
     from dem.diff_writing import stored_bytes, write_index, write_vector
     from dem.diffs import Index
     from dem.full_model import model_deltas, model_source, open_model
@@ -108,11 +116,7 @@ def make_difference(
     log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements; {size / 2**30:.2f} GiB to write")
     require_space(vector.parent, size)
     spreads = {delta.name: spread(delta) for delta in deltas}
-    if broken := [name for name, moments in spreads.items() if not math.isfinite(moments.mean + moments.m2)]:
-        raise RequestError(f"the difference of {broken[0]} is not finite: {origin} holds NaN or Inf; make it again")
-    norm = sum(spreads.values(), Moments()).l2_norm
-    if config.diff.normalize == "l2" and norm == 0:
-        raise RequestError(f"{origin} changes nothing (its difference is 0): diff.normalize l2 has no meaning")
+    norm = require_meaning(spreads, origin, config.diff.normalize)
     factor = 1 / norm if config.diff.normalize == "l2" else 1.0
     statistics = Statistics(spreads, factor)
     with new_file(vector) as partial:
