@@ -25,6 +25,12 @@ LONG = 120
 """Seconds after which no further step is begun."""
 
 
+TOO_LONG = 600
+"""Seconds of a step that is not tried."""
+SQUARE = 1024
+"""Rows and columns of the matrices by which a processor is judged."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """What a few steps took."""
@@ -72,6 +78,21 @@ def time_steps(
         own, place = replace(config, training=settings), Path(folder)
         training.run_training(model, tokenizer, blocks, own, precision, place, place / "steps.csv", (watch,))
     return watch.timing()
+
+
+def least_seconds(model: PeftModel, config: Config) -> float:
+    """What the matrix products of a step's linear modules take this machine's processor, if nothing else does.
+
+    They run forward, back to the activations (the weights are frozen), and with gradient checkpointing forward again.
+    """
+    weights = sum(m.in_features * m.out_features for m in model.modules() if isinstance(m, torch.nn.Linear))
+    passes = 3 if config.training.gradient_checkpointing else 2
+    products = passes * weights * config.training.batch_size * config.data.max_length / SQUARE**3
+    one = torch.ones(SQUARE, SQUARE)
+    one @ one  # the first waits for memory
+    began = time.monotonic()
+    one @ one
+    return products * (time.monotonic() - began)
 
 
 class Stopwatch(TrainerCallback):

@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
+import psutil
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
@@ -22,6 +23,8 @@ STATES_BYTES = 2 * 3 * FLOAT32
 """In saved states for each of them: itself and the two averages; the state before goes when the next is whole."""
 TOKEN_BYTES = 4
 """Of a token in the cache."""
+LIBRARIES = 512 << 20
+"""In memory whatever the model: Python and its libraries or, on a GPU, its context; about."""
 CHUNKS_OF_LOGITS = 3
 """Logits, their exponentials and their gradient, of one chunk of the loss."""
 
@@ -30,8 +33,7 @@ CHUNKS_OF_LOGITS = 3
 class Memory:
     """Bytes that a training needs, as far as shapes tell.
 
-    Left out are what libraries and the allocator take for themselves (with a GPU about half a GiB), and what a layer
-    computes outside its linear modules.
+    Left out are what the allocator keeps for itself, and what a layer computes outside its linear modules.
     """
 
     weights: int
@@ -43,7 +45,14 @@ class Memory:
 
     def of(self, blocks: int) -> int:
         """With so many blocks going through the model at once."""
-        return self.weights + self.adapter + blocks * self.per_block + self.loss
+        return LIBRARIES + self.weights + self.adapter + blocks * self.per_block + self.loss
+
+    def parts(self) -> str:
+        """What it consists of, for people."""
+        return (
+            f"libraries {in_gib(LIBRARIES)}, weights {in_gib(self.weights)}, adapter with gradients and optimizer "
+            f"{in_gib(self.adapter)}, activations {in_gib(self.per_block)} a block, loss {in_gib(self.loss)}"
+        )
 
 
 def memory_of(model: PeftModel, config: Config, dtype: torch.dtype, kept_in_float32: tuple[str, ...] = ()) -> Memory:
@@ -81,10 +90,9 @@ def trained(model: PeftModel) -> int:
 
 def _linear_width(model: PeftModel) -> int:
     """Elements that go into and out of all linear modules but the head, per token; an adapter's own included."""
-    base = model.get_base_model()
-    head = base.get_output_embeddings()
+    head = model.get_output_embeddings()
     head = head.get_base_layer() if isinstance(head, LoraLayer) else head
-    linear = [module for module in base.modules() if isinstance(module, torch.nn.Linear) and module is not head]
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head]
     return sum(module.in_features + module.out_features for module in linear)
 
 
@@ -136,6 +144,21 @@ def plan_table(plans: list[TrainingPlan], max_length: int) -> list[str]:
         figures = (f"{plan.about}{plan.blocks:,}", f"{plan.about}{plan.steps:,}")
         rows.append((plan.name, *figures, f"{plan.evaluations:,}", f"{plan.tune_blocks:,}"))
     return ["plan:", *(f"  {line}" for line in aligned(rows))]
+
+
+def time_lines(plans: list[TrainingPlan], timing: Timing) -> list[str]:
+    """How long each training and all of them take, beside the plan's time."""
+    lines = [f"time: {line}" for line in aligned([(plan.name, plan.verdict(timing)) for plan in plans], left=2)]
+    if len(plans) > 1:
+        lines.append(f"time: {in_hours(sum(plan.seconds(timing) for plan in plans))} for all, one after the other")
+    return [*lines, "time: with the evaluations between the steps; without loading the model and tokenizing the text"]
+
+
+def memory_free() -> int:
+    """Bytes that are free where the model trains."""
+    if torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0]
+    return psutil.virtual_memory().available
 
 
 def in_hours(seconds: float) -> str:

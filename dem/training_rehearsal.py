@@ -3,7 +3,6 @@
 It writes nothing below the root and nothing into a cache. The model is loaded once, to time a few steps, if it fits.
 """
 
-import gc
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from transformers import PreTrainedTokenizerBase
 
 from dem import processes, training
 from dem.checkpoints import Checkpoint, files_fingerprint
-from dem.columns import aligned
 from dem.command_line import ALL_DOMAINS, Request
 from dem.common import (
     SENSITIVE_TO_ROUNDING,
@@ -41,7 +39,7 @@ from dem.outputs import require_outputs
 from dem.run_record import run_record
 from dem.split_size import split_warnings
 from dem.text_census import Census, census_lines, count_tokens, take_census
-from dem.timed_steps import Timing, time_steps
+from dem.timed_steps import TOO_LONG, Timing, least_seconds, time_steps
 from dem.training_blocks import TUNE_BLOCKS, require_one_block
 from dem.training_plan import (
     ADAPTER_BYTES,
@@ -51,8 +49,10 @@ from dem.training_plan import (
     TrainingPlan,
     in_gib,
     in_hours,
+    memory_free,
     memory_of,
     plan_table,
+    time_lines,
     trained,
 )
 
@@ -187,10 +187,14 @@ def _say_training(run: Rehearsal) -> None:
     precision = choose_precision(config.training.precision)
     log.info(f"precision: {precision.name}: {precision.reason}")
     memory = memory_of(model, config, precision.dtype, SENSITIVE_TO_ROUNDING)
+    _say_memory(config, memory)
+    if why := _why_no_step(model, config, memory):
+        log.info(f"time: not known: {why}")
+        return
     del model
-    timing = _time(run, precision, memory)
-    if timing:
-        _say_time(plans, timing, config)
+    timing = _tried(run, precision)
+    for line in time_lines(plans, timing):
+        log.info(line)
 
 
 def _plan(run: Rehearsal, name: str) -> TrainingPlan:
@@ -198,9 +202,8 @@ def _plan(run: Rehearsal, name: str) -> TrainingPlan:
     domains = [run.censuses[domain] for domain in run.domains_of(name)]
     length = config.data.max_length
     own = {census.domain: census.tokens["train"] // length for census in domains}
-    watched = {census.domain: max(census.tokens["tune"] // length, census.tokens["tune"] > 1) for census in domains}
+    watched = {census.domain: census.tokens["tune"] // length for census in domains}
     about = "about " if any(census.sample < 1 for census in domains) else ""
-    tune = min(sum(watched.values()), TUNE_BLOCKS)
     cached = sum(own.values()) + sum(watched.values())
     if shares := config.data.shares(name):
         total = sum(trained_blocks(count, config.training) for count in own.values())
@@ -208,7 +211,9 @@ def _plan(run: Rehearsal, name: str) -> TrainingPlan:
             f"{domain} {count:,} of {own[domain]:,}" for domain, count in blocks_each(total, shares).items()
         )
         log.info(f"mixture {name}: {about}{total:,} blocks, as many as the trainings of all domains: {drawn}")
+        tune = min(sum(watched[domain] for domain in shares), TUNE_BLOCKS)
         return TrainingPlan.of(name, len(domains), total, about, 1, tune, cached, config)
+    tune = min(max(watched[name], domains[0].tokens["tune"] > 1), TUNE_BLOCKS)  # of too little text, all is one block
     return TrainingPlan.of(name, 1, own[name], about, config.training.epochs, tune, cached, config)
 
 
@@ -236,24 +241,27 @@ def _there(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def _time(run: Rehearsal, precision: Precision, memory: Memory) -> Timing | None:
-    """Time a few steps where the model can be loaded; the log says what memory they need, and why if they cannot be."""
-    config = run.request.config
-    batch = config.training.batch_size
-    gpu = torch.cuda.is_available()
-    free = torch.cuda.mem_get_info()[0] if gpu else psutil.virtual_memory().available
-    where = f"of the GPU's {in_gib(torch.cuda.mem_get_info()[1])}" if gpu else "of this machine's"
+def _say_memory(config: Config, memory: Memory) -> None:
+    batch, free = config.training.batch_size, memory_free()
     log.info(
         f"memory: about {in_gib(memory.of(batch))} for {batch} blocks at once, {in_gib(memory.of(1))} for one at a "
-        f"time: weights {in_gib(memory.weights)}, adapter with gradients and optimizer {in_gib(memory.adapter)}, "
-        f"activations {in_gib(memory.per_block)} a block, loss {in_gib(memory.loss)}; {in_gib(free)} {where} are free. "
-        "Without what libraries keep for themselves and what a layer computes between its linear modules"
+        f"time; {in_gib(free)} of {'the GPU' if torch.cuda.is_available() else 'this machine'} are free"
     )
-    least = memory.of(1 if gpu else batch)  # a GPU takes a batch in parts, when it does not fit at once
-    if least > free:
-        log.info(f"time: not known: no step can be tried here, which needs about {in_gib(least)} of memory")
-        return None
-    return _tried(run, precision)
+    log.info(f"memory: {memory.parts()}; without what a layer computes between its linear modules")
+
+
+def _why_no_step(model: PeftModel, config: Config, memory: Memory) -> str | None:
+    """Why no step can be tried here; None if one can."""
+    gpu = torch.cuda.is_available()
+    least = memory.of(1 if gpu else config.training.batch_size)  # a GPU takes in parts what does not fit at once
+    if least > memory_free():
+        return f"no step can be tried here, which needs about {in_gib(least)} of memory"
+    if memory.weights > psutil.virtual_memory().available:
+        return f"the model cannot be loaded here: {in_gib(memory.weights)} pass through this machine's own memory"
+    seconds = 0.0 if gpu else least_seconds(model, config)
+    if seconds > TOO_LONG:
+        return f"no step is tried here, which takes {in_hours(seconds)} or more: as long as its matrix products alone"
+    return None
 
 
 def _tried(run: Rehearsal, precision: Precision) -> Timing:
@@ -269,19 +277,9 @@ def _tried(run: Rehearsal, precision: Precision) -> Timing:
     model = load_model(run.base, precision.dtype, hub_kernels=config.hub_kernels, to_train=True)
     model: PeftModel = training.adapted(model, config)
     timing = time_steps(model, run.tokenizer, some("train", batch), some("tune", batch), config, precision.name)
-    del model
-    gc.collect()  # PEFT's and transformers' layers refer to each other in circles
     parts = "" if timing.at_once == batch else f" in parts of {timing.at_once}, which is what fits into memory"
     log.info(
         f"time: {timing.step:.3g} s a step (mean of {timing.steps}){parts}, "
         f"{batch * config.data.max_length / timing.step:,.0f} tokens/s, peak memory {timing.memory_gib:.2f} GiB"
     )
     return timing
-
-
-def _say_time(plans: list[TrainingPlan], timing: Timing, config: Config) -> None:
-    for line in aligned([(f"  {plan.name}", plan.verdict(timing)) for plan in plans], left=2):
-        log.info(line)
-    if len(plans) > 1:
-        log.info(f"time: {in_hours(sum(plan.seconds(timing) for plan in plans))} for all, one after the other")
-    log.info("time: with the evaluations between the steps; without loading the model and tokenizing the text")
