@@ -122,7 +122,9 @@ class TrainingPlan:
         """The plan for `epochs` passes over `blocks` blocks, watched on `tune` blocks."""
         settings = config.training
         steps = math.ceil(epochs * math.ceil(blocks / settings.batch_size))
-        evaluations = 1 + steps // settings.eval_steps if tune else 0
+        evaluations = (
+            1 + math.ceil(steps / settings.eval_steps) if tune else 0
+        )  # before the first step and after the last
         return cls(name, domains, blocks, about, steps, evaluations, tune, cached)
 
     def seconds(self, timing: Timing) -> float:

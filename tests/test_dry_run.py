@@ -197,7 +197,7 @@ def write_texts(place, domain: str, texts: list[str | None]) -> None:
 
 def row_of(said: str, domain: str) -> list[str]:
     """The first line of a table that begins with the domain."""
-    return next(line.split() for line in said.splitlines() if re.search(rf"\d  {domain} ", line))[3:]
+    return next(line.split() for line in said.splitlines() if re.search(rf"\d   {domain} ", line))[3:]
 
 
 @pytest.fixture
