@@ -1,5 +1,7 @@
 """Proof before any work that a stage's outputs can be written; of a dry run, without leaving a trace."""
 
+import errno
+import os
 import tempfile
 from pathlib import Path
 
@@ -29,11 +31,13 @@ def require_outputs(*folders: Path, replaced: Path | None = None, dry_run: bool 
 
 
 def _require_creatable(folder: Path) -> None:
-    there = folder
-    while not there.exists() and not there.is_symlink():
-        there = there.parent
+    """Try it in the nearest folder that is there; the file that is tried has no name."""
+    there = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
     try:
+        if not there.is_dir():
+            raise OSError(errno.EEXIST if there == folder else errno.ENOTDIR, "")
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise RequestError(f"output folder {folder} cannot be written: {error.strerror} ({there})") from None
+        reason = os.strerror(error.errno)
+        raise RequestError(f"output folder {folder} cannot be written: {reason}") from None

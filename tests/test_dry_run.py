@@ -107,7 +107,7 @@ WRONG = {
     "two bases": (of_another_base, (), "different bases"),
     "no tokenizer": (no_tokenizer, (), "no tokenizer"),
     "ratings": (lambda place: write(place, "results/ratings.json"), (), "ratings.json"),
-    "a judge without a key": (
+    "a key that cannot be sent": (
         None,
         ("--evaluation.judge", '{"base_url": "https://example.org/v1", "model": "m"}'),
         "DEM_JUDGE_API_KEY",
@@ -128,7 +128,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_dry_merge_refuses_what_the_real_one_does(trained, monkeypatch, capsys, name):
     damage, options, words = WRONG[name]
-    monkeypatch.delenv("DEM_JUDGE_API_KEY", raising=False)
+    monkeypatch.setenv("DEM_JUDGE_API_KEY", "열쇠")
     if damage:
         damage(trained)
     before = traces(trained.root, trained.base)
