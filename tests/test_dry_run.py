@@ -397,7 +397,7 @@ def test_parameters_are_counted_without_weights(tmp_path, tokenizer, model_type)
 
 def test_a_dry_difference_tells_what_the_real_one_writes(trained, capsys):
     before = traces(trained.root)
-    for options in ((), ("--diff.storage", "lowrank"), ("--diff.dtype", "float16")):
+    for options in ((), ("--diff.storage", "lowrank", "--diff.dtype", "float16")):
         assert trained.diff("all", "--dry-run", *options) == 0
         said = capsys.readouterr().err
         assert traces(trained.root) == before
