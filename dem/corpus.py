@@ -75,9 +75,13 @@ class Corpus:
         With a group column, works on different sides may share a text. It then counts as train, or else as tune,
         and is left out on the other sides.
         """
+        return (text for text, side in self.sides() if side == split)
+
+    def sides(self) -> Iterator[tuple[str, Split]]:
+        """The documents of all sides, in the order of the files, each with its side."""
         for text, side in self._texts():
-            if side == split and side == self._side_of_text(text, side):
-                yield text
+            if side == self._side_of_text(text, side):
+                yield text, side
 
     def _side_of_text(self, text: str, side: Split) -> Split:
         if not self.data.group_column:

@@ -58,6 +58,8 @@ def main(argv: list[str] | None = None) -> None:
 
     layout = request.layout
     base = base_folder(request.config.base_model)
+    for domain in domains:
+        layout.existing_difference(domain)
     outputs = (layout.results, layout.evaluated("base").parent, layout.merge_log.parent)
     require_outputs(*outputs, replaced=layout.merged_model, dry_run=request.dry_run)
     start_log(None if request.dry_run else layout.merge_log)

@@ -3,8 +3,8 @@
 from collections import Counter
 
 FEW_DOCUMENTS = 10
-"""On a side of the split, fewer bear no statement: an interval over them covers much less than it says (over five, a
-95% one of the percentile bootstrap covers 80%), and none may be claimed."""
+"""On a side of the split, fewer bear no statement: an interval over them covers much less than it says (over five,
+75 to 84% of the percentile bootstrap's 95%), and none may be claimed."""
 
 LARGEST_FRACTION = 0.25
 """Of a domain, what one may be advised to keep from training."""

@@ -1,7 +1,7 @@
 """What a domain's text consists of, counted before a training: documents, blanks, duplicates, sides, tokens."""
 
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,23 +95,22 @@ def count_tokens(census: Census, tokenizer: PreTrainedTokenizerBase) -> None:
     A hash chooses the sample, so that it does not depend on how the files are ordered.
     """
     share = min(1.0, EXACT_CHARACTERS / max(census.characters, 1))
-    sampled = 0
-    for side in SPLITS:
-        counted = Counter()
-        for texts in handfuls(_sample(census.corpus.documents(side), share, counted)):
-            counted["tokens"] += sum(_with_end(ids, tokenizer) for ids in encode(texts, tokenizer))
-        sampled += counted["sampled"]
-        census.tokens[side] = round(counted["tokens"] * counted["characters"] / max(counted["sampled"], 1))
-    census.sample = share if share == 1 else sampled / census.characters
+    characters, sampled, tokens = Counter(), Counter(), Counter()
+    waiting: deque[str] = deque()
 
+    def sample() -> Iterator[str]:
+        for text, side in census.corpus.sides():
+            characters[side] += len(text)
+            if share == 1 or int.from_bytes(text_hash(text)[8:], "big") < share * 2**64:
+                sampled[side] += len(text)
+                waiting.append(side)
+                yield text
 
-def _sample(documents: Iterator[str], share: float, counted: Counter) -> Iterator[str]:
-    """The documents of the sample; `counted` gets the characters of all, and of the sample."""
-    for text in documents:
-        counted["characters"] += len(text)
-        if share == 1 or int.from_bytes(text_hash(text)[8:], "big") < share * 2**64:
-            counted["sampled"] += len(text)
-            yield text
+    for texts in handfuls(sample()):
+        for ids in encode(texts, tokenizer):
+            tokens[waiting.popleft()] += _with_end(ids, tokenizer)
+    census.tokens = {side: round(tokens[side] * characters[side] / max(sampled[side], 1)) for side in SPLITS}
+    census.sample = 1.0 if share == 1 else sampled.total() / characters.total()
 
 
 def _with_end(ids: np.ndarray, tokenizer: PreTrainedTokenizerBase) -> int:

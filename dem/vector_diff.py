@@ -44,7 +44,7 @@ def make_differences(request: Request) -> None:
     if request.domain == ALL_DOMAINS and request.model:
         raise RequestError(f"--model is of one domain: name it in place of --domain {ALL_DOMAINS}")
     domains = config.domains if request.domain == ALL_DOMAINS else [request.domain]
-    origins = {d: Path(request.model) if request.model else layout.existing_adapter(d) for d in domains}
+    origins = _origins(request, domains)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
     from dem.checkpoints import Checkpoint
@@ -72,6 +72,19 @@ def make_differences(request: Request) -> None:
         ]
         for report in reports:
             report.result()
+
+
+def _origins(request: Request, domains: list[str]) -> dict[str, Path]:
+    """The folder of the adapter or model that each domain's difference is made of, by domain."""
+    origins, mistakes = {}, []
+    for domain in domains:
+        try:
+            origins[domain] = Path(request.model) if request.model else request.layout.existing_adapter(domain)
+        except RequestError as mistake:
+            mistakes.append(str(mistake))
+    if mistakes:
+        raise RequestError("; ".join(mistakes))
+    return origins
 
 
 def make_difference(
