@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -333,6 +334,19 @@ def test_large_text_is_told_from_a_sample(workplace, tokenizer, monkeypatch):
     assert estimated.tokens != exact.tokens
     lines = text_census.census_lines([estimated], {})
     assert any("tokens are estimated from" in line for line in lines) and "about" in lines[2]
+
+
+def test_a_text_of_works_on_two_sides_is_told_of(workplace, tokenizer):
+    texts = [f"글 {n // 2} 입니다." for n in range(200)]  # each twice, by two works
+    table = pa.table({"text": texts, "work": [f"작품 {n}" for n in range(200)]})
+    path = workplace.layout.parquet("web")
+    pq.write_table(table, path)
+    data = replace(SPLIT, group_column="work")
+    census = take_census("web", [path], data)
+    count_tokens(census, tokenizer)
+    left_out = 200 - Corpus([path], data).counts.total()
+    assert census.documents == 200 and census.texts.repeated == 100 and census.on_two_sides == left_out > 0
+    assert f"web: {left_out} documents take no part" in "\n".join(text_census.census_lines([census], {}))
 
 
 def test_hashes_find_what_comparing_all_texts_finds():
