@@ -98,6 +98,7 @@ def rehearse(request: Request) -> None:
         table = request.layout.train_summary(name, ".csv")
         folders = (request.layout.train_log(name).parent, table.parent)
         require_outputs(*folders, replaced=request.layout.adapter(name), dry_run=True)
+    _require_cache()
     base = base_folder(config.base_model)
     run = Rehearsal(request, names, base, load_tokenizer(base))
     start_log(None)
@@ -108,6 +109,16 @@ def rehearse(request: Request) -> None:
     log.info("dry run: nothing was trained and nothing written")
     if run.mistakes:
         raise RequestError("; ".join(dict.fromkeys(run.mistakes.values())))
+
+
+def _require_cache() -> None:
+    cache = Path(datasets.config.HF_DATASETS_CACHE)
+    try:
+        require_outputs(cache, dry_run=True)
+    except RequestError as mistake:
+        raise RequestError(
+            f"token blocks cannot be kept in {cache} ({mistake}): set HF_HOME to a writable folder"
+        ) from None
 
 
 def _say_text(run: Rehearsal) -> None:

@@ -359,7 +359,7 @@ def test_hashes_find_what_comparing_all_texts_finds():
             assert own.also_in(others) == sum(text in set(other) for text in one)
 
 
-def test_a_dry_training_is_refused_where_the_real_one_is(workplace, capsys, refused):
+def test_a_dry_training_is_refused_where_the_real_one_is(workplace, monkeypatch, capsys, refused):
     before = traces(workplace.root)
     workplace.layout.parquet("web").rename(workplace.root / "web")
     assert workplace.train("all", "--dry-run") == 2
@@ -374,6 +374,9 @@ def test_a_dry_training_is_refused_where_the_real_one_is(workplace, capsys, refu
     (workplace.root / "logs").write_text("")
     refused(workplace.train("web", "--dry-run"), "logs cannot be written")
     refused(workplace.train("all"), "--dry-run", "web, social")
+    (workplace.root / "logs").unlink()
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", workplace.config / "cache")
+    refused(workplace.train("web", "--dry-run"), "token blocks cannot be kept", "HF_HOME")
 
 
 def test_a_dry_training_knows_what_is_trained(trained, capsys, refused):
