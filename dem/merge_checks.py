@@ -80,9 +80,10 @@ def _search_inputs(request: Request, base: Path, differences: dict[str, Differen
 
 
 def _require_usable(base: Path, hub_kernels: bool) -> None:
-    """Refuse a base that could be merged and then not be run: its tokenizer does not fit it, a kernel is not here."""
+    """Refuse a base that could be merged and then not be run: its tokenizer does not fit it, no GPU for its kernels."""
     from dem import mamba
     from dem.names import Names
 
     require_vocabulary(Names.of(base).model, load_tokenizer(base))
-    mamba.prepare(model_config(base).model_type, hub_kernels)
+    if hub_kernels:
+        mamba.require_gpu_for_hub_kernels(model_config(base).model_type)

@@ -10,7 +10,8 @@ parquet_ready/, checkpoints/ and the prompts, and writes results/eval_prompt_com
 results/metric_summary.csv, results/metrics.json, and results/rating_sheet.html, on which people rate the answers;
 --ratings puts what they export into the report. results/report.md gathers everything on one page, with pictures and
 the plan's criteria (results/acceptance.md), also after a merge without an evaluation. What was measured of a model is
-kept in results/evaluated/, and measured again only when model, text, prompts or settings have changed.
+kept in results/evaluated/, and measured again only when model, text, prompts or settings have changed. --dry-run checks
+all that can be refused before the work, says what would be done, and writes nothing.
 """
 
 import gc
