@@ -47,6 +47,15 @@ def require_replaceable(folder: Path) -> None:
     folder = folder.resolve()  # a link stays, and what it leads to is replaced
     require_writable(folder.parent)
     _put_back(folder, _left_of(folder, _ASIDE))
+    refuse_what_is_in_the_way(folder)
+
+
+def refuse_what_is_in_the_way(folder: Path) -> None:
+    """Refuse to replace what is no folder, or one that cannot be renamed.
+
+    Raises:
+        RequestError: a mount point or something other than a folder is in its place.
+    """
     if os.path.ismount(folder):
         raise RequestError(
             f"output folder {folder} is a mount point, which cannot be replaced: mount the folder above it"

@@ -109,6 +109,9 @@ def _plan_weights() -> dict[str, float]:
     return {"main_data": 0.4, "textbook": 0.25, "assembly": 0.15, "web": 0.15, "social": 0.05}
 
 
+TRAINING_SECONDS = 2 * 3600
+"""What the plan gives the training of a domain."""
+
 METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "weighted_sum": ("weights", "normalize"),
     "ties": ("weights", "normalize", "density"),

@@ -45,6 +45,21 @@ def model_deltas(model: Checkpoint, base: Checkpoint) -> list[Delta]:
     Raises:
         RequestError: the two are not the same parameters. All mistakes are named together.
     """
+    pairs = fitting_pairs(model, base)
+    changed = {theirs: ours for theirs, ours in pairs.items() if not _equal(model, ours, base, theirs)}
+    if not changed:
+        raise RequestError(f"{model.folder} holds the same values as {base.folder}: nothing was trained")
+    if whole := [name for name in changed if not _dtype(base, name).is_floating_point]:
+        raise RequestError(f"{model.folder} differs from {base.folder} in {', '.join(whole)}, of whole numbers")
+    return [_delta(model, ours, base, theirs) for theirs, ours in changed.items()]
+
+
+def fitting_pairs(model: Checkpoint, base: Checkpoint) -> dict[str, str]:
+    """The fine-tuned model's name of each of the base's tensors; of values, only those of tied tensors are compared.
+
+    Raises:
+        RequestError: the two are not the same parameters. All mistakes are named together.
+    """
     names = Names.of(base.folder)
     pairs, mistakes = _pairs(names, model, base)
     mistakes += [mistake for checkpoint in (base, model) for mistake in _untied(names, checkpoint)]
@@ -54,12 +69,7 @@ def model_deltas(model: Checkpoint, base: Checkpoint) -> list[Delta]:
             mistakes.append(mistake)
     if mistakes:
         raise RequestError(f"{model.folder} does not fit {base.folder}: {'; '.join(mistakes)}")
-    changed = {theirs: ours for theirs, ours in pairs.items() if not _equal(model, ours, base, theirs)}
-    if not changed:
-        raise RequestError(f"{model.folder} holds the same values as {base.folder}: nothing was trained")
-    if whole := [name for name in changed if not _dtype(base, name).is_floating_point]:
-        raise RequestError(f"{model.folder} differs from {base.folder} in {', '.join(whole)}, of whole numbers")
-    return [_delta(model, ours, base, theirs) for theirs, ours in changed.items()]
+    return pairs
 
 
 def _pairs(names: Names, model: Checkpoint, base: Checkpoint) -> tuple[dict[str, str], list[str]]:

@@ -26,7 +26,7 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from dem.command_line import Request, parse_request
-from dem.config import AUTO, hand_weights
+from dem.config import AUTO
 from dem.errors import RequestError, run_script
 from dem.locks import one_run
 from dem.utf8 import in_utf8
@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from dem.evaluation.comparison import Questions
+    from dem.evaluation.documents import Document
     from dem.evaluation.durations import Durations
     from dem.evaluation.harness import Harness
     from dem.evaluation.metrics import Mixture
     from dem.evaluation.timing import Timed
     from dem.interference import Interference
+    from dem.merge_checks import Inputs
     from dem.search.terms import Terms
 
 
@@ -48,6 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     request = parse_request(__doc__, argv, stage=3)
     layout = request.layout
     if request.ratings is not None:
+        if request.dry_run:
+            raise RequestError("--dry-run says what a merge would do, and with --ratings nothing is merged: drop one")
         with one_run([layout.results_output]) as notes:
             rate_answers(request, notes)
         return
@@ -55,53 +59,46 @@ def main(argv: list[str] | None = None) -> None:
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
     from dem.common import base_folder
-    from dem.positions import require_positions
 
     base = base_folder(request.config.base_model)
     for domain in domains:
         layout.existing_difference(domain)
-    if request.config.merge.weights == AUTO or request.config.evaluation.enabled:
-        require_positions(base, request.config.data.max_length)
     if request.dry_run:
-        say_plan(request, domains, base)
+        say_what_follows(request, domains, base, check(request, domains, base, []))
         return
     with one_run([layout.merge_output, layout.results_output]) as notes:
         merge_and_evaluate(request, domains, base, notes)
 
 
-def say_plan(request: Request, domains: list[str], base: Path) -> None:
-    """Say what the merge of `domains` would read, write and need."""
+def check(request: Request, domains: list[str], base: Path, notes: list[str]) -> "Inputs":
+    """Check every output and input, a dry run without leaving a trace; the log begins with `notes`."""
     from dem.common import log, start_log
+    from dem.merge_checks import check_inputs
+    from dem.outputs import require_outputs
 
-    start_log(None)
-    if request.config.merge.weights == AUTO:
-        request = _with_hand_weights(request)
-        log.info("search: the weights would be found first, in three to four passes over the tune documents")
-    merge(request, domains, base)
+    layout = request.layout
+    outputs = (layout.results, layout.evaluated("base").parent, layout.merge_log.parent)
+    require_outputs(*outputs, replaced=layout.merged_model, dry_run=request.dry_run)
+    start_log(None if request.dry_run else layout.merge_log)
+    for line in [*notes, *request.notes]:
+        log.info(line)
+    return check_inputs(request, domains, base)
 
 
 def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: list[str]) -> None:
-    """Check every input, merge `domains`, and evaluate unless the config says not to; the log gets `notes` too."""
-    from dem.atomic import require_replaceable, require_writable
-    from dem.common import log, start_log
+    """Check, merge `domains`, and evaluate unless the config says not to; the log begins with `notes`."""
     from dem.evaluation.durations import Durations
     from dem.evaluation.timing import Timed
 
-    layout = request.layout
-    require_replaceable(layout.merged_model)
-    require_writable(layout.results, layout.evaluated("base").parent, layout.merge_log.parent)
-    start_log(layout.merge_log)
-    for line in notes:
-        log.info(line)
     with Timed() as evaluating:
-        evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
+        inputs = check(request, domains, base, notes)
     found = searching = None
-    if request.config.merge.weights == AUTO:
-        request, found, searching = search(request, domains, base)
-    seconds, compared = merge(request, domains, base, found)
+    if inputs.tune_documents:
+        request, found, searching = search(request, domains, base, inputs.tune_documents)
+    seconds, compared = merge(request, domains, base, inputs.left_out, found)
     describe_merge(request, domains, Durations(seconds, searching), compared)
-    if evaluation_inputs:
-        evaluate(request, base, evaluating, *evaluation_inputs)
+    if inputs.evaluation:
+        evaluate(request, base, evaluating, **vars(inputs.evaluation))
 
 
 def _domains_of(request: Request) -> list[str]:
@@ -118,12 +115,29 @@ def _domains_of(request: Request) -> list[str]:
     return [domain for domain in config.domains if domain in config.merge.weights]
 
 
-def _with_hand_weights(request: Request) -> Request:
-    config = request.config
-    return replace(request, config=replace(config, merge=replace(config.merge, weights=hand_weights(config))))
+def say_what_follows(request: Request, domains: list[str], base: Path, inputs: "Inputs") -> None:
+    """The last lines of a dry run: what the real one would do, and what has not been looked at."""
+    from dem.common import log
+    from dem.evaluation.evaluation_plan import plan_evaluation
+
+    lines = _merge_in_words(request, domains, base)
+    if inputs.tune_documents:
+        found_on = ", ".join(f"{domain} {len(some):,}" for domain, some in inputs.tune_documents.items())
+        lines.append("search: the weights would be found first, in three to four passes over the tune documents")
+        lines.append(f"search: of these documents it looks at {found_on}")
+    if inputs.evaluation:
+        lines += plan_evaluation(request.config, request.layout, base, domains, inputs.evaluation).lines()
+    for line in lines:
+        log.info(line)
+    log.info(
+        "dry run: nothing was written. Not looked at, as it takes reading all of them, and found by the merge: whether "
+        "the base is by content the one that the differences were made from, and whether every element is finite"
+    )
 
 
-def search(request: Request, domains: list[str], base: Path) -> tuple[Request, dict[str, Any], float]:
+def search(
+    request: Request, domains: list[str], base: Path, tune_documents: "dict[str, list[Document]]"
+) -> tuple[Request, dict[str, Any], float]:
     """Find the weights of `domains`: the request with them, the record of how they were found, and the seconds."""
     from dem.checkpoints import Checkpoint
     from dem.common import log
@@ -135,18 +149,19 @@ def search(request: Request, domains: list[str], base: Path) -> tuple[Request, d
     layout = request.layout
     with Timed() as searching:
         differences = open_differences(domains, layout, Checkpoint(base))
-        settings, found = search_weights(request.config, layout, base, differences)
+        settings, found = search_weights(request.config, layout, base, differences, tune_documents)
     log.info(f"search: done in {searching.seconds:.1f} s")
     pictures.draw(layout, request.config.search.map)
     return replace(request, config=replace(request.config, merge=settings)), found, searching.seconds
 
 
 def merge(
-    request: Request, domains: list[str], base: Path, found: dict[str, Any] | None = None
+    request: Request, domains: list[str], base: Path, left_out: set[str], found: dict[str, Any] | None = None
 ) -> "tuple[float, Interference | None]":
-    """Write merged_model/ from the base in the folder `base` and the differences of `domains`; or only say the plan.
+    """Write merged_model/ from the base in the folder `base` and the differences of `domains`.
 
-    `found` is the record of the search for the weights, if there was one.
+    `left_out` are tensors that the base holds and its model does not; `found` is the record of the search for the
+    weights, if there was one.
 
     Returns:
         Seconds that it took, and how alike the differences are, if there are several.
@@ -156,44 +171,23 @@ def merge(
     from dem.common import log, progress_bar
     from dem.compiled import compile_sums
     from dem.interference import measure
-    from dem.loading import require_complete, require_loads
-    from dem.merge_plan import plan_merge
+    from dem.loading import require_loads
     from dem.merging import Merge, make_provenance, open_differences, require_base, write_other_files, write_record
     from dem.rewrite import model_dtype
-    from dem.run_record import read_record
     from dem.streams import one_thread_each
-    from dem.trained_adapter import log_settings_changed
 
     config, layout = request.config, request.layout
     began = time.monotonic()
     checkpoint = Checkpoint(base)
     differences = open_differences(domains, layout, checkpoint)
-    for note in request.notes:
-        log.info(note)
-    weights = ", ".join(f"{domain} {config.merge.weights[domain]:g}" for domain in domains)
-    log.info(f"merge: {config.merge.method} of {weights} on {base}")
-    for domain, difference in differences.items():
-        record = read_record(layout.adapter(domain)) if difference.index.source.get("kind") == "adapter" else None
-        if record:
-            log_settings_changed(domain, record, config)
-    if left_out := [d for d in config.domains if d not in domains]:
-        log.info(f"merge: {', '.join(left_out)} have no weight and take no part")
-
-    if left_out := require_complete(checkpoint):
-        log.info(f"merge: {len(left_out)} tensors, such as {min(left_out)}, are copied as they are: the model has none")
-    merging = Merge(differences, config.merge)
-    plan = plan_merge(checkpoint, differences, config.merge, layout.merged_model)
-    for line in plan.lines():
+    for line in _merge_in_words(request, domains, base):
         log.info(line)
-    if plan.memory > plan.free_memory:
-        log.info("plan: WARNING: that is more memory than is available; weighted_sum needs the least")
-    if request.dry_run:
-        return time.monotonic() - began, None
+    merging = Merge(differences, config.merge)
     for difference in differences.values():
         difference.prefetch_factors()  # while transformers is imported
     with ThreadPoolExecutor(1) as beside, one_thread_each():
         beside.submit(compile_sums)  # meanwhile, too
-        from dem.verify import Frame, compare_with_exact, write_model  # not for a dry run: it takes seconds
+        from dem.verify import Frame, compare_with_exact, write_model  # only now: it takes seconds
 
         provenance = make_provenance(config.merge, config.base_model, differences)
         if found:
@@ -219,6 +213,15 @@ def merge(
     return seconds, comparing.result() if comparing else None
 
 
+def _merge_in_words(request: Request, domains: list[str], base: Path) -> list[str]:
+    merge = request.config.merge
+    weights = ", ".join(d if merge.weights == AUTO else f"{d} {merge.weights[d]:g}" for d in domains)
+    lines = [f"merge: {merge.method} of {weights} on {base}"]
+    if left_out := [d for d in request.config.domains if d not in domains]:
+        lines.append(f"merge: {', '.join(left_out)} have no weight and take no part")
+    return lines
+
+
 def describe_merge(
     request: Request, domains: list[str], durations: "Durations", compared: "Interference | None"
 ) -> None:
@@ -236,48 +239,6 @@ def describe_merge(
     log.info(f"merge: differences drawn in {time.monotonic() - began:.1f} s; see {layout.report}")
     if not request.config.evaluation.enabled:
         log.info(durations_line(durations))
-
-
-def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tuple:
-    """The adapters, fine-tuned models, test documents, prompts and harness, read and checked before any work."""
-    from dem.checkpoints import Checkpoint
-    from dem.common import load_tokenizer, log
-    from dem.corpus import Corpus
-    from dem.diffs import Difference
-    from dem.evaluation.generation import require_room
-    from dem.evaluation.harness import prepare_harness
-    from dem.evaluation.mixtures import find_mixtures
-    from dem.evaluation.prompts import read_prompts
-    from dem.evaluation.rate import api_key
-    from dem.evaluation.ratings import read_ratings
-    from dem.full_model import models_of
-    from dem.merging import require_same_split
-    from dem.sources import adapter_deltas
-
-    config, layout = request.config, request.layout
-    prompts = read_prompts(request.prompts)
-    texts = [prompt.prompt for prompt in prompts]
-    require_room(base, load_tokenizer(base), texts, config.evaluation.max_new_tokens)
-    read_ratings(layout.ratings)  # it can be read
-    if config.evaluation.judge:
-        api_key()
-    models = models_of(domains, layout)
-    adapters = {domain: layout.existing_adapter(domain) for domain in domains if domain not in models}
-    files = {domain: layout.parquet_files(domain) for domain in config.domains}
-    for domain, adapter in adapters.items():
-        require_same_split(adapter, config.data, files[domain])
-        adapter_deltas(adapter, base, Checkpoint(base))  # it loads, and fits the base
-    log.info(f"evaluation: finding the test documents of {', '.join(files)}")
-    for domain in files:
-        log.info(layout.parquet_listing(domain))
-    corpora = {domain: Corpus(paths, config.data) for domain, paths in files.items()}
-    base_fingerprint = Difference(*layout.existing_difference(domains[0])).index.base["fingerprint"]
-    mixtures = find_mixtures(config, layout, files, base, base_fingerprint)
-    there = {domain: folder for domain, folder in models.items() if folder}
-    harness = prepare_harness(config.evaluation.harness) if config.evaluation.harness else None
-    if harness and harness.note:
-        log.info(f"evaluation: WARNING: evaluation.harness is left out: {harness.note}")
-    return adapters, there, mixtures, corpora, prompts, harness
 
 
 def evaluate(

@@ -96,6 +96,21 @@ def require_base(differences: dict[str, Difference], fingerprint: str) -> None:
         raise RequestError(f"{', '.join(changed)}: not what was written with the vector; make both again")
 
 
+def require_one_base(differences: dict[str, Difference]) -> None:
+    """Refuse differences that cannot all be of the base, without reading it: they were made from different ones.
+
+    Raises:
+        RequestError: names them, by base.
+    """
+    of_base: dict[str, list[str]] = {}
+    for d in differences.values():
+        base = d.index.base
+        of_base.setdefault(f"{base['name']}, fingerprint {base['fingerprint']}", []).append(str(d.path))
+    if len(of_base) > 1:
+        made = "; ".join(f"{', '.join(paths)} from {base}" for base, paths in of_base.items())
+        raise RequestError(f"the differences were made from different bases ({made}): make those of another base again")
+
+
 def _require_fit(difference: Difference, checkpoint: Checkpoint) -> None:
     for p in difference.index.parameters:
         if p.name not in checkpoint:

@@ -1,11 +1,13 @@
 """Stage 1: train one LoRA adapter on one domain, or on a mixture of them to compare a merge with.
 
     python dem/train_individual.py --config configs/yunmin_3b.yaml --domain web
+    python dem/train_individual.py --config configs/yunmin_3b.yaml --domain all --dry-run
 
 Reads parquet_ready/<domain>.parquet; writes checkpoints/lora_<domain>/, logs/train_<domain>.log and
 summary/train_<domain>.csv with a .png. Any field of the config can be set by its dotted name:
 --training.learning_rate 1e-4. An interrupted training goes on where it was; a finished one is not done again unless
---overwrite says so. On several GPUs: accelerate launch --config_file configs/accelerate/ddp.yaml with the rest of the
+--overwrite says so. --dry-run trains nothing: it counts the text, times a few steps and says what the training would
+take and need. On several GPUs: accelerate launch --config_file configs/accelerate/ddp.yaml with the rest of the
 command after it (see README.md). A small try of all stages on a CPU: make demo.
 """
 
@@ -25,8 +27,14 @@ from dem.utf8 import in_utf8
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train the adapter that the command line asks for."""
-    train(parse_request(__doc__, argv, stage=1))
+    """Train the adapter that the command line asks for, or only say what that would take."""
+    request = parse_request(__doc__, argv, stage=1)
+    if request.dry_run:
+        from dem.training_rehearsal import rehearse
+
+        rehearse(request)
+    else:
+        train(request)
 
 
 def train(request: Request) -> None:
@@ -93,8 +101,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
         return
 
     precision = choose_precision(config.training.precision)
-    run = record | {"processes": processes.count(), "precision": precision.name}
-    states = SavedStates(layout.training_state(domain), run)
+    states = SavedStates(layout.training_state(domain), training.described(record, precision))
     going_on = processes.on_main(states.can_go_on, request.overwrite)
 
     blocks = text.blocks(tokenizer)

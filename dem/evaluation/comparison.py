@@ -163,9 +163,7 @@ def compare(
     Returns:
         The results in the order of `subjects`.
     """
-    parts = {s.name: questions.parts(s) for s in subjects}
-    kept = {s.name: Evaluated(record(s.name), _key(s, hub_kernels)) for s in subjects}
-    values = {s.name: {p.name: kept[s.name].get(p.name, p.key, p.fits) for p in parts[s.name]} for s in subjects}
+    parts, kept, values = measured_before(subjects, questions, hub_kernels, record)
     waiting = {s.name: [p for p in parts[s.name] if values[s.name][p.name] is None] for s in subjects}
     _tell(parts, len(questions.prompts), waiting)
     reuse_freed_memory()
@@ -179,6 +177,16 @@ def compare(
         questions.result(s.name, values[s.name], kept[s.name].seconds([part.name for part in parts[s.name]]))
         for s in subjects
     ]
+
+
+def measured_before(
+    subjects: list[Subject], questions: Questions, hub_kernels: bool, record: Callable[[str], Path]
+) -> tuple[dict[str, list[Part]], dict[str, Evaluated], dict[str, dict[str, Any]]]:
+    """By the subject's name: what is to be measured of it, the file of it, and the value of each part or None."""
+    parts = {s.name: questions.parts(s) for s in subjects}
+    kept = {s.name: Evaluated(record(s.name), _key(s, hub_kernels)) for s in subjects}
+    values = {s.name: {p.name: kept[s.name].get(p.name, p.key, p.fits) for p in parts[s.name]} for s in subjects}
+    return parts, kept, values
 
 
 def _measure(part: Part, model: PreTrainedModel, kept: Evaluated, bar: tqdm) -> Any:

@@ -15,11 +15,12 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from dem.evaluation.scores import Scores
+from dem.split_size import FEW_DOCUMENTS
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 SEED = 0
-LEAST = 20
+LEAST = FEW_DOCUMENTS
 """Documents below which there is no interval: of fewer, skewed ones, none covers what it says."""
 UNITS = 1000
 """That are drawn at most of each domain. Of more documents, as many groups of equal count, put together at random."""

@@ -49,6 +49,27 @@ def subjects_of(
         patterns: of the groups of parameters, whose last one has none.
     """
     record = read_json(layout.merge_record)
+    subjects = subjects_beside(record, base, adapters, models, mixtures)
+    for name, weights in rivals.items():
+        coefficients = [[record["scale"] * weight for weight in weights[domain]] for domain in record["domains"]]
+        subjects.append(weighted(layout, base, name, coefficients, patterns))
+    return [*subjects, merged_subject(layout)]
+
+
+def merged_subject(layout: Layout) -> Subject:
+    """The merged model that is there."""
+    own = _hash(files_fingerprint([layout.merge_record]), layout.merged_model)
+    return Subject("merged", layout.merged_model, own)
+
+
+def subjects_beside(
+    record: dict[str, Any],
+    base: Path,
+    adapters: dict[str, Path],
+    models: dict[str, Path],
+    mixtures: dict[str, Path],
+) -> list[Subject]:
+    """Those of `subjects_of` that are there without the merged model; `record` says what is, or is to be, merged."""
     base_fingerprint = _hash(record["base"]["fingerprint"], base)
     subjects = [Subject("base", base, base_fingerprint)]
     for domain, merged in record["domains"].items():
@@ -61,11 +82,7 @@ def subjects_of(
     for name, adapter in mixtures.items():
         own = f"{base_fingerprint} with {adapter_fingerprint(adapter)}"
         subjects.append(Subject(name, adapter, own, is_adapter=True))
-    for name, weights in rivals.items():
-        coefficients = [[record["scale"] * weight for weight in weights[domain]] for domain in record["domains"]]
-        subjects.append(weighted(layout, base, name, coefficients, patterns))
-    own = _hash(files_fingerprint([layout.merge_record]), layout.merged_model)
-    return [*subjects, Subject("merged", layout.merged_model, own)]
+    return subjects
 
 
 def weighted(
