@@ -346,7 +346,7 @@ def copy_other_files(source: Path, target: Path) -> None:
 
 
 def _can_be_added_to(tensor: Tensor) -> bool:
-    """False of quantised weights, which lie in bytes, whether or not the config says so; other bytes are only copied."""
+    """False of quantised weights, which lie in bytes, whether the config says so or not; other bytes are copied."""
     dtype = DTYPES.get(tensor.dtype)
     in_bytes = dtype in (torch.int8, torch.uint8) and tensor.name.endswith(".weight")
     return dtype is not None and not in_bytes
