@@ -337,9 +337,10 @@ def copy_other_files(source: Path, target: Path) -> None:
 
 
 def _can_be_added_to(tensor: Tensor) -> bool:
-    """False of quantised weights, whether or not the config says so. Other tensors of whole numbers are only copied."""
+    """False of quantised weights, which lie in bytes, whether the config says so or not; other bytes are copied."""
     dtype = DTYPES.get(tensor.dtype)
-    return dtype is not None and (dtype.is_floating_point or not tensor.name.endswith(".weight"))
+    in_bytes = dtype in (torch.int8, torch.uint8) and tensor.name.endswith(".weight")
+    return dtype is not None and not in_bytes
 
 
 def refuse_compiled(names: Iterable[str], folder: Path) -> None:
