@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dem import mamba
+from dem.config import METHOD_FIELDS, MergeConfig
 from dem.diffs import Difference
+from dem.methods import METHODS, combiner
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -155,6 +157,31 @@ def test_over_a_float32_base_every_element_is_the_float64_sum_rounded_once(tmp_p
 
     check = json.loads((place.layout.merged_model / "dem_provenance.json").read_text())["check"]
     assert 0 < check["relative"] < check["limit"] <= 1e-5  # the rounding is seen, and little else would pass
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "weighted_sum"])
+def test_over_a_float32_base_every_method_adds_up_in_float64(tmp_path, tokenizer, method):
+    place = make_workplace(tmp_path, tokenizer)
+    for i, (domain, storage) in enumerate(zip(DOMAINS, ("dense", "lowrank"), strict=True)):
+        make_adapter(place.base, place.layout.adapter(domain), seed=i)
+        assert place.diff(domain, "--diff.storage", storage) == 0
+    weights = {"web": math.sqrt(0.5), "social": math.e / 3}
+    if "weights" not in METHOD_FIELDS[method]:
+        weights = dict.fromkeys(DOMAINS, 1.0)
+    options = ("--merge.method", method, "--merge.weights", json.dumps(weights), "--merge.scale", repr(math.pi / 2))
+    assert place.merge("--evaluation.enabled", "false", *options) == 0
+
+    differences = {d: Difference(*place.layout.existing_difference(d)) for d in DOMAINS}
+    merged, changed = weights_of(place.layout.merged_model), 0
+    for name, tensor in weights_of(place.base).items():
+        if name in differences["web"]:
+            left, right = differences["social"].factors(name)
+            stack = torch.stack([differences["web"].read(name).double(), left.double() @ right.double()])
+            settings = MergeConfig(method=method, weights=weights, scale=math.pi / 2)
+            exact = tensor.double() + combiner(settings, name, DOMAINS)(stack)
+            assert torch.equal(merged[name], exact.float()), name
+            changed += tensor.numel()
+    assert changed > 10_000
 
 
 def test_merged_model_loads_and_generates(tmp_path, tokenizer):
