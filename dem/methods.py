@@ -2,8 +2,8 @@
 
 A method's function takes `differences`, a contiguous tensor of shape (n, *shape) on the CPU, float32 or float64: row i
 is what domain i changed, zeros where it left the parameter alone. It returns the merged difference, of that type and of
-`shape`, before lambda; all arithmetic is of that type or wider. It may overwrite `differences`: the stack of a large parameter is hundreds of megabytes,
-and beside it a function holds less than three tensors of one row's size, its result included.
+`shape`, before lambda, and computes in no narrower type. It may overwrite `differences`: the stack of a large parameter
+is hundreds of megabytes, and beside it a function holds less than three tensors of one row's size, its result included.
 
 `weights` are n finite numbers as the config gives them. With `normalize` a linear method divides them by their sum; a
 method that elects a sign (ties, dare_ties, della, breadcrumbs_ties) divides each element by the sum of the weights that
