@@ -88,17 +88,15 @@ def check(request: Request, domains: list[str], base: Path, notes: list[str]) ->
 def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: list[str]) -> None:
     """Check, merge `domains`, and evaluate unless the config says not to; the log begins with `notes`."""
     from dem.evaluation.durations import Durations
-    from dem.evaluation.timing import Timed
 
-    with Timed() as evaluating:
-        inputs = check(request, domains, base, notes)
+    inputs = check(request, domains, base, notes)
     found = searching = None
     if inputs.tune_documents:
         request, found, searching = search(request, domains, base, inputs.tune_documents)
     seconds, compared = merge(request, domains, base, inputs.left_out, found)
     describe_merge(request, domains, Durations(seconds, searching), compared)
     if inputs.evaluation:
-        evaluate(request, base, evaluating, **vars(inputs.evaluation))
+        evaluate(request, base, inputs.evaluating, **vars(inputs.evaluation))
 
 
 def _domains_of(request: Request) -> list[str]:
