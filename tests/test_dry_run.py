@@ -439,10 +439,10 @@ def in_mib(size: int) -> list[str]:
 
 def test_a_dry_difference_refuses_what_the_real_one_does(trained, tokenizer, capsys, refused):
     web = trained.layout.adapter("web") / "adapter_model.bin"
-    whole = torch.load(web, weights_only=True)
+    record, whole = web.parent / "dem_run.json", torch.load(web, weights_only=True)
+    kept = {file: file.read_bytes() for file in (web, record)}
     torch.save({name: t * (float("nan") if "in_proj.lora_A" in name else 1) for name, t in whole.items()}, web)
-    (web.parent / "dem_run.json").unlink()  # or it would be told that these are not the weights of the training
-    before = traces(trained.root)
+    record.unlink()  # or it would be told that these are not the weights of the training
     assert trained.diff("all", "--dry-run") == 2
     said = capsys.readouterr().err
     assert "NaN or Inf" in said.splitlines()[-1] and row_of_plan(said, "social")
@@ -450,7 +450,9 @@ def test_a_dry_difference_refuses_what_the_real_one_does(trained, tokenizer, cap
     refused(trained.diff("web", "--dry-run", "--diff.normalize", "l2"), "changes nothing")
     torch.save({"base_model.model.nobody.lora_A.weight": torch.ones(4, 4)}, web)
     refused(trained.diff("web", "--dry-run"), "lora_web")
-    torch.save(whole, web)
+    for file, content in kept.items():
+        file.write_bytes(content)
+    before = traces(trained.root)
     make_base(trained.base, tokenizer, seed=5)  # by names and shapes the same
     refused(trained.diff("all", "--dry-run"), "lora_web", "lora_social", "another base")
     assert traces(trained.root).keys() == before.keys()
