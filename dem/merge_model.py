@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from dem.evaluation.documents import Document
     from dem.evaluation.durations import Durations
     from dem.evaluation.harness import Harness
-    from dem.evaluation.metrics import Mixture
+    from dem.evaluation.metrics import Metrics, Mixture
     from dem.evaluation.timing import Timed
     from dem.interference import Interference
+    from dem.layout import Layout
     from dem.merge_checks import Inputs
     from dem.search.terms import Terms
 
@@ -255,17 +256,16 @@ def evaluate(
     `evaluating` has counted the seconds that the reading of what follows took.
     """
     from dem.atomic import write_text
-    from dem.common import load_tokenizer, log, peak_memory_gib, read_json
+    from dem.common import load_tokenizer, log, read_json
     from dem.evaluation import pictures
     from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import Questions, compare
     from dem.evaluation.documents import encode_documents
-    from dem.evaluation.durations import add_durations, durations_line
-    from dem.evaluation.intervals import CONFIDENCE, LEAST
+    from dem.evaluation.durations import add_durations
     from dem.evaluation.metrics import make_metrics
     from dem.evaluation.rate import ask_judge, publish
     from dem.evaluation.subjects import fingerprints_of, subjects_of
-    from dem.evaluation.tables import metric_table, perplexity_lines, without_interval
+    from dem.evaluation.tables import metric_table
     from dem.search.rivals import measured, sum_steps
 
     config, layout = request.config, request.layout
@@ -310,6 +310,18 @@ def evaluate(
         provenance_hash(layout.merge_record),
     )
     publish(answers, layout)
+    _say_measured(layout, metrics, durations, time.monotonic() - began)
+    if config.evaluation.judge:
+        ask_judge(config.evaluation.judge, answers, layout)
+
+
+def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", seconds: float) -> None:
+    """The last lines of the log: the perplexities, where all results are, and how long everything took."""
+    from dem.common import log, peak_memory_gib
+    from dem.evaluation.durations import durations_line
+    from dem.evaluation.intervals import CONFIDENCE, LEAST
+    from dem.evaluation.tables import perplexity_lines, without_interval
+
     log.info(f"perplexity on the test splits (change against the base, {CONFIDENCE:.0%} interval):")
     for line in perplexity_lines(metrics):
         log.info(line)
@@ -318,13 +330,11 @@ def evaluate(
             f"no interval for {', '.join(lone)}: fewer than {LEAST} test documents do not say how sure a change is"
         )
     log.info(
-        f"evaluation: done in {time.monotonic() - began:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
+        f"evaluation: done in {seconds:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
         f"see {layout.report}, and {layout.prompt_comparison}, {layout.metric_summary} and {layout.metrics}; "
         f"{layout.rating_sheet} is to rate the answers on"
     )
     log.info(durations_line(durations))
-    if config.evaluation.judge:
-        ask_judge(config.evaluation.judge, answers, layout)
 
 
 def leave_one_out(request: Request, base: Path, questions: "Questions", domains: list[str]) -> float | None:
