@@ -157,6 +157,12 @@ def test_weights_of_single_parameters_lose_the_domain_too(place, questions):
     assert effects["social", "web"].without == pytest.approx(math.exp(expected / tokens), rel=1e-5)
 
 
+def test_a_merge_in_which_no_term_acts_has_no_effects(place, questions):
+    merge(place, dict.fromkeys(DOMAINS, 1.0), scale=0.0, normalize=True)
+    with pytest.raises(RequestError, match="every domain's weight in the merge is 0"):
+        effects_of(place, questions, MergeConfig(weights=dict.fromkeys(DOMAINS, 1.0), scale=0.0))
+
+
 def test_acting_coefficients_are_normalised_and_scaled_in_each_group():
     own = [ParameterWeights("lm_head", {"web": 3.0})]
     merged = MergeConfig(weights={"web": 1.0, "social": 4.0}, scale=2.0, weights_by_parameter=own)
@@ -263,7 +269,11 @@ def test_whom_a_term_hurts_is_told_of_all_cells_together(tmp_path):
     few = change_of(0.01, None, None)
     cells = {WEB: {WEB: few, "all": few}, LAW: {WEB: few, "all": few}}
     record_of(place, (0.01, None, None), cells=cells, documents={WEB: 7, "all": 7})
-    assert "hurts any domain; too few tune documents to tell of web (7)." in page_of(place)
+    assert "hurts cannot be told: too few tune documents of web (7)." in page_of(place)
+    cells = {WEB: {WEB: few, LAW: hurts, "all": helps}, LAW: {WEB: few, LAW: helps, "all": helps}}
+    record_of(place, (0.01, 0.004, 0.016), cells=cells, documents={WEB: 7, LAW: 40, "all": 47})
+    assert "web's term hurts 법률 (+0.8%); too few tune documents to tell of web (7)." in page_of(place)
+    record_of(place, (0.01, None, None), cells=cells, documents={WEB: 7, "all": 7})
     assert "documents: web 7, all 7." in page_of(place)
     record_of(place, (0.01, 0.004, 0.016), cells={HOSTILE: {HOSTILE: change_of(0.1, 0.09, 0.11)}})
     assert "<script" not in page_of(place) and "`e`" not in page_of(place)

@@ -424,6 +424,20 @@ def test_without_tune_documents_no_weights_are_found(tmp_path, tokenizer, refuse
     refused(auto(place, "--data.tune_fraction", "0"), "tune document", "data.tune_fraction")
 
 
+def test_losses_that_are_no_numbers_end_the_search_in_one_line(trained, monkeypatch, capsys):
+    measure = Losses.at
+
+    def overflowing(losses, weights, *more):
+        found = measure(losses, weights, *more)
+        return replace(found, losses=found.losses * (np.nan if weights.sum() > 1.001 else 1))
+
+    monkeypatch.setattr(Losses, "at", overflowing)
+    assert auto(trained, "--merge.normalize", "false") == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: search: with the weights web ") and "lower search.bound" in last
+    assert not trained.layout.merged_model.exists() and not trained.layout.search_summary.exists()
+
+
 def test_a_dry_run_searches_nothing(trained, capsys):
     assert auto(trained, "--dry-run") == 0
     said = capsys.readouterr().err

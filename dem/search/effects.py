@@ -199,8 +199,10 @@ def _hurting(matrix: dict[str, dict[str, Change | None]], documents: dict[str, i
     known = [change for row in matrix.values() for change in row.values() if change]
     if not known:
         return "The models compute no numbers."
-    text = "; ".join(hurt) or "no domain's term hurts any domain"
     few = [f"{as_text(on)} ({count})" for on, count in documents.items() if on != ALL and count < LEAST]
+    if len(few) == sum(on != ALL for on in documents):
+        return f"Whom a domain's term hurts cannot be told: too few tune documents of {', '.join(few)}."
+    text = "; ".join(hurt) or "no domain's term hurts any domain"
     return f"Beyond chance, {text}{'; too few tune documents to tell of ' * bool(few)}{', '.join(few)}."
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from dem.atomic import write_text
 from dem.common import log, progress_bar
 from dem.config import SearchConfig
+from dem.errors import WorkError
 from dem.evaluation.documents import Document, fingerprint
 from dem.evaluation.evaluated import Evaluated
 from dem.evaluation.perplexity import windows
@@ -82,7 +83,11 @@ class Search:
         return {name: round(sum(row[name] for row in self._rows), 1) for name in COSTS}
 
     def at(self, phase: str, weights: np.ndarray, documents: dict[str, list[Document]], gradient: bool) -> Evaluation:
-        """Evaluate at `weights` (domains, groups), or take what was kept; derivatives are by these weights."""
+        """Evaluate at `weights` (domains, groups), or take what was kept; derivatives are by these weights.
+
+        Raises:
+            WorkError: a loss or a derivative is no number.
+        """
         part = f"{len(self._rows) + 1} {phase}"
         key = {"weights": weights.tolist(), "gradient": gradient, "scale": self._scale}
         key["documents"] = {domain: fingerprint(some) for domain, some in documents.items()}
@@ -90,6 +95,12 @@ class Search:
         if value is None:
             told = self.bar.update if self.bar else lambda tokens: None
             made = Losses(self._terms, documents, self._max_length).at(self._scale * weights, gradient, told)
+            if not (np.isfinite(made.losses).all() and np.isfinite(made.jacobian if gradient else 0).all()):
+                own = ", ".join(f"{domain} {w:g}" for domain, w in zip(self.domains, weights.mean(1), strict=True))
+                raise WorkError(
+                    f"search: with the weights {own} the model computes no numbers, only NaN or Inf: lower "
+                    "search.bound or merge.scale; if these are low, the base itself may compute none"
+                )
             value = {
                 "losses": made.losses.tolist(),
                 "jacobian": (self._scale * made.jacobian).tolist() if gradient else None,

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from dem.atomic import require_writable
 from dem.common import log, read_json
 from dem.config import MergeConfig, SearchConfig
+from dem.errors import RequestError
 from dem.evaluation.comparison import Questions, compare
 from dem.evaluation.intervals import Change, changes, changes_of_mean, changes_together
 from dem.evaluation.metrics import ALL
@@ -46,10 +47,15 @@ def effects_of_terms(
         merge: a weighted_sum; its groups of parameters are those of the Terms, the patterns' and then the rest.
         questions: of the tune documents.
         search: whose objective says what each domain counts where the terms are compared with each other.
+
+    Raises:
+        RequestError: no domain has a weight.
     """
     domains = list(read_json(layout.merge_record)["domains"])
     acting, patterns = coefficients(merge, domains), [own.pattern for own in merge.weights_by_parameter]
     terms = [domain for domain, own in zip(domains, acting, strict=True) if own.any()]
+    if not terms:
+        raise RequestError("every domain's weight in the merge is 0, so that no term acts")
     files = {WITH_ALL: None} | {f"without {term}": term for term in terms}
     require_writable(layout.evaluated_without(None).parent)
 
