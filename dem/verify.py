@@ -96,6 +96,11 @@ def compare_with_exact(frame: "Frame", folder: Path, exact: torch.Tensor, merge:
     exact, gaps = exact.double(), logits.double() - exact.double()
     precision = max(torch.finfo(DTYPES[written.tensor(name).dtype]).eps for name in merge.changed)
     limit = max(LEAST_LIMIT[frame.dtype], ROUNDINGS * precision)
+    if not torch.isfinite(exact).all():
+        raise WorkError(
+            "the base plus the differences computes no numbers, only NaN or Inf: lower merge.scale or the weights; if "
+            "these are low, the base itself may compute none"
+        )
     gap = Gap(float(gaps.norm() / exact.norm()), float(gaps.abs().max()), limit, TOKENS)
     if not gap.relative <= gap.limit:
         raise WorkError(

@@ -187,6 +187,16 @@ def test_a_model_that_computes_something_else_is_not_put_in_place(place, monkeyp
     assert all(torch.equal(before[n], after[n]) for n in before)
 
 
+def test_a_model_that_computes_no_numbers_is_said_to(tmp_path, tokenizer, capsys):
+    place = make_workplace(tmp_path, tokenizer)
+    make_adapter(place.base, place.layout.adapter("web"), seed=1)
+    assert place.diff("web") == 0
+    assert place.merge("--merge.weights", "{web: 1}", "--merge.scale", "1e6", *ALONE) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: the base plus the differences computes no numbers") and "merge.scale" in last
+    assert not place.layout.merged_model.exists()
+
+
 @pytest.mark.parametrize("storage", ["dense", "lowrank"])
 def test_over_a_float32_base_a_change_beyond_rounding_is_noticed(tmp_path, tokenizer, monkeypatch, capsys, storage):
     place = make_workplace(tmp_path, tokenizer)
