@@ -12,18 +12,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dem.command_settings import SettingAction, add_settings
-from dem.config import SHIPPED_PROMPTS, Config, FilePath, default_weights
+from dem.config import SHIPPED_PROMPTS, Config, default_weights
 from dem.config_checks import mistakes_in
 from dem.config_file import read_config
-from dem.config_values import (
-    Reader,
-    build,
-    from_text,
-    kind_at,
-    overlay,
-    settings_of,
-    unknown,
-)
+from dem.config_types import given_in
+from dem.config_values import from_text, kind_at, overlay, settings_of, unknown, validate, whole
 from dem.errors import RequestError
 from dem.given_text import as_written, unusable_character
 from dem.layout import Layout
@@ -43,7 +36,7 @@ class Request:
     """Of stages 1 and 2; ALL_DOMAINS in stage 2 only."""
     overwrite: bool = False
     """Of stage 1."""
-    model: FilePath | None = None
+    model: str | None = None
     """Of stage 2."""
     dry_run: bool = False
     """Of stage 3."""
@@ -79,8 +72,8 @@ def parse_request(
     mistakes: list[str] = []
     given = _read_files(options.config, mistakes)
     given, notes = _read_settings(given, options.settings, mistakes)
-    config = build(Config, given, "", mistakes)
-    _refuse(mistakes)
+    config, wrong, missing = validate(given)
+    _refuse((mistakes + missing) or wrong)
     domain = own.pop("domain", None)
     asked = None if domain == ALL_DOMAINS and stage == 2 else domain
     _refuse(mistakes_in(config, asked, mixtures=stage == 1))
@@ -148,11 +141,11 @@ def _options(description: str, stage: int, argv: Sequence[str]) -> argparse.Name
     )
     for name, settings in STAGE_OPTIONS[stage].items():
         parser.add_argument(f"--{name.replace('_', '-')}", **settings)
-    add_settings(parser, with_help="-h" in argv or "--help" in argv)
+    add_settings(parser)
     known = {option for action in parser._actions for option in action.option_strings}
     named = dict.fromkeys(argument.partition("=")[0] for argument in argv if argument.startswith("--"))
     for option in named:  # an entry of a dictionary, such as --merge.weights.web
-        if option not in known and kind_at(Config, option[2:]):
+        if option not in known and kind_at(tuple(option[2:].split("."))):
             parser.add_argument(option, dest=option[2:], action=SettingAction)
     parser.set_defaults(settings=[])
     options, left = parser.parse_known_args(argv)
@@ -194,10 +187,11 @@ def _read_files(paths: list[str], mistakes: list[str]) -> dict[str, Any]:
     """What the config files say together, the later ones over the earlier."""
     given: dict[str, Any] = {}
     for path in paths:
-        reader = Reader(os.path.dirname(os.path.abspath(path)))
-        given = overlay(Config, given, reader.read(Config, read_config(path), ""))
-        if reader.mistakes:
-            mistakes.append(f"{path}: {_in_short(reader.mistakes)}")
+        tree = given_in(os.path.dirname(os.path.abspath(path)), read_config(path))
+        _, wrong, _ = validate(tree)
+        if wrong:
+            mistakes.append(f"{path}: {_in_short(wrong)}")
+        given = overlay(whole(), given, tree)
     return given
 
 
@@ -208,33 +202,30 @@ def _read_settings(
 
     Entries of a dictionary come last, so that one of the default weights can be changed.
     """
-    whole = {setting.key for setting in settings_of(Config)}
+    fields = {key for key, _ in settings_of(whole())}
     for key, text in settings:
-        if key in whole:
-            given = overlay(Config, given, _nested(key, _read_setting(key, text, mistakes)))
-    given, notes = _with_weights(given)
+        if key in fields:
+            given = overlay(whole(), given, _read_setting(key, text, mistakes))
+    given, notes = (given, []) if mistakes else _with_weights(given)
     for key, text in settings:
-        if key not in whole:
-            given = overlay(Config, given, _nested(key, _read_setting(key, text, mistakes)), entries=True)
+        if key not in fields:
+            given = overlay(whole(), given, _read_setting(key, text, mistakes), entries=True)
     return given, notes
 
 
-def _read_setting(key: str, text: str, mistakes: list[str]) -> Any:
-    kind = kind_at(Config, key)
-    reader = Reader(os.getcwd())
+def _read_setting(key: str, text: str, mistakes: list[str]) -> dict[str, Any]:
+    """The tree of plain values that holds only this one."""
+    place = tuple(key.split("."))
     try:
-        value = reader.read(kind, from_text(kind, text), key)
+        tree = given_in(os.getcwd(), from_text(kind_at(place), text))
     except ValueError as mistake:
         mistakes.append(f"--{key}: {mistake}")
-        return None
-    mistakes += [f"--{each}" for each in reader.mistakes]
-    return value
-
-
-def _nested(key: str, value: Any) -> Any:
-    for name in reversed(key.split(".")):
-        value = {name: value}
-    return value
+        return {}
+    for name in reversed(place):
+        tree = {name: tree}
+    _, wrong, _ = validate(tree)
+    mistakes += [f"--{each}" if each.startswith(key) else f"--{key}: {each}" for each in wrong]
+    return tree
 
 
 def _with_weights(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -126,7 +126,7 @@ def test_mistakes_are_named(tmp_path, text, options, words):
         ("method: breadcrumbs, density: 0.95, gamma: 0.1", ("merge.density 0.95", "merge.gamma 0.1")),
         ("weights_by_parameter: [{pattern: '(', weights: {web: 1}}]", ("[0].pattern '('", "regular expression")),
         ("weights_by_parameter: [{pattern: a, weights: {nowhere: 1}}]", ("[0].weights names nowhere",)),
-        ("weights_by_parameter: [{pattern: a, weights: {web: .inf}}]", ("[0].weights: web is inf",)),
+        ("weights_by_parameter: [{pattern: a, weights: {web: .inf}}]", ("[0].weights.web is inf",)),
         (
             "method: ties, weights_by_parameter: [{pattern: a, weights: {web: 1}}, {pattern: a, weights: {web: -1}}]",
             ("[1].weights: web is negative",),
