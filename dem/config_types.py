@@ -54,8 +54,8 @@ def _pattern(value: str) -> str:
 
 
 def _without_point(value: Any) -> Any:
-    """1e2, to YAML a number with a point, as the whole number that it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """1e2, to YAML a number with a point, as the whole number that it is; above 2**53 it may stand for several."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
 
 
 def _in_words(words: str) -> Any:

@@ -118,9 +118,11 @@ def validate(tree: dict[Any, Any]) -> tuple[Config | None, list[str], list[str]]
             found[_place(error, tree)].append(error)
     # Where several types are allowed, the ones that were not meant find fault with the value as a whole.
     around = {place[:depth] for place in found for depth in range(len(place))}
-    missing = [place for place, errors in found.items() if errors[0]["type"] == "missing"]
-    wrong = [_clause(place, found[place]) for place in found if place not in around and place not in missing]
-    return None, wrong, [f"{_dotted(place)} is required and missing" for place in missing]
+    clauses: dict[bool, list[str]] = {True: [], False: []}
+    for place, errors in found.items():
+        if place not in around:
+            clauses[errors[0]["type"] == "missing"].append(_clause(place, errors))
+    return None, clauses[False], clauses[True]
 
 
 def _place(error: Any, tree: Any) -> Place:
@@ -147,10 +149,12 @@ def _dotted(place: Place) -> str:
 
 def _clause(place: Place, errors: list) -> str:
     """What is wrong at `place`, by all that pydantic says of it; what may be secret is not repeated."""
-    key, value = _dotted(place), errors[0]["input"]
-    if errors[0]["type"] in ("unexpected_keyword_argument", "invalid_key"):
-        sections = [each.get("properties", {}) for each in alternatives(kind_at(place[:-1]) or {})]
-        return unknown(key, [_dotted((*place[:-1], name)) for section in sections for name in section])
+    key, value, what = _dotted(place), errors[0]["input"], errors[0]["type"]
+    if what == "missing":
+        return f"{key} is required and missing"
+    if what in ("unexpected_keyword_argument", "invalid_key"):
+        around = alternatives(kind_at(place[:-1]))
+        return unknown(key, [_dotted((*place[:-1], name)) for each in around for name in each.get("properties", ())])
     if value in (None, ""):
         return f"{key} is empty: fill it or leave it out"
     allowed = [each for each in alternatives(kind_at(place) or {"type": "string"}) if each.get("type") != "null"]
