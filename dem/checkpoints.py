@@ -14,10 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import xxhash
+from transformers.utils.hub import CHAT_TEMPLATE_DIR
 
 from dem import native
 from dem.errors import RequestError, WorkError
+from dem.reading import parse_json, read_json, require_file
 from dem.streams import BLOCK, PIECE, Source, buffers, in_order
+from dem.tensor_files import load_pickled, require_safetensors
 
 DTYPES = {
     "F64": torch.float64,
@@ -90,27 +93,21 @@ class Shard:
         """
         self.path = path
         self.file_name = path.name
+        require_safetensors(path)
         try:
             with path.open("rb") as file:
                 length = int.from_bytes(file.read(8), "little")
-                if length > path.stat().st_size:
-                    raise ValueError("the header is longer than the file")
                 self.header = file.read(length)
-            entries = json.loads(self.header)
-            entries.pop("__metadata__", None)
-            self.tensors = [Tensor(n, e["dtype"], tuple(e["shape"]), *e["data_offsets"]) for n, e in entries.items()]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            entries = parse_json(self.header.decode())
+        except (OSError, ValueError) as error:
             raise RequestError(f"{path} is not a safetensors file that can be read: {error}") from None
+        entries.pop("__metadata__", None)
+        self.tensors = [Tensor(n, e["dtype"], tuple(e["shape"]), *e["data_offsets"]) for n, e in entries.items()]
         self.tensors.sort(key=lambda tensor: tensor.start)
         # Copy-on-write: a library that writes into a base weight must hit neither the file nor a fault.
         self._bytes = torch.from_numpy(np.memmap(path, mode="c"))
         self._data_start = 8 + length
         self._source = Source(path)
-        end = max((t.end for t in self.tensors), default=0)
-        if path.stat().st_size != self._data_start + end:
-            raise RequestError(
-                f"{path} is cut short or damaged: {path.stat().st_size} bytes, {self._data_start + end} expected"
-            )
 
     def read_part(self, tensor: Tensor, start: int, end: int, buffer: memoryview) -> memoryview:
         """The tensor's bytes from `start` to `end`, in `buffer`, which has to be larger by 2 * BLOCK."""
@@ -149,20 +146,15 @@ class PickledShard:
         """
         self.path = path
         self.file_name = path.with_suffix(".safetensors").name.replace("pytorch_model", "model")
-        try:
-            with path.open("rb") as file:
-                is_zip = file.read(2) == b"PK"  # PyTorch's format since 1.6; the older one cannot be mapped
-            self._loaded = torch.load(path, map_location="cpu", mmap=is_zip, weights_only=True)
-            if not all(isinstance(value, torch.Tensor) for value in self._loaded.values()):
-                raise ValueError("it holds more than tensors")
-        except Exception as error:  # torch documents no set of exceptions for a damaged file
-            raise RequestError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-        self._loaded = translate(self._loaded)
+        self._loaded = translate(load_pickled(path))
         names = {dtype: name for name, dtype in DTYPES.items()}
         self.tensors, start = [], 0
         for name, value in self._loaded.items():
+            if value.dtype not in names:
+                raise RequestError(f"{path}: {name} is of type {value.dtype}, which is not supported")
             end = start + value.numel() * value.element_size()
-            self.tensors.append(Tensor(name, names[value.dtype], tuple(value.shape), start, end))
+            dtype = names.get(value.dtype, str(value.dtype).removeprefix("torch."))
+            self.tensors.append(Tensor(name, dtype, tuple(value.shape), start, end))
             start = end
         entries = {t.name: {"dtype": t.dtype, "shape": t.shape, "data_offsets": [t.start, t.end]} for t in self.tensors}
         header = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
@@ -237,13 +229,21 @@ class Checkpoint:
         """Read the headers of all shards.
 
         Raises:
-            RequestError: there are no weights, a shard is missing or damaged, or a name stands in two shards.
+            RequestError: there are no weights, a shard is missing or damaged, a name stands in two shards, or weights
+                are of a type that nothing can be added to.
         """
         self.folder = folder
         self.shards, self.index = _open_shards(folder)
         self._places = {tensor.name: (shard, tensor) for shard in self.shards for tensor in shard.tensors}
+        refuse_compiled(self._places, folder)
         if len(self._places) < sum(len(shard.tensors) for shard in self.shards):
             raise RequestError(f"{folder} holds a tensor of the same name in two files")
+        for shard, tensor in self._places.values():
+            if not _can_be_added_to(tensor):
+                raise RequestError(
+                    f"{shard.path}: {tensor.name} is of type {tensor.dtype}, to which no difference can be added: give "
+                    "the model's release in 16 or 32 bits, or save a dequantised one"
+                )
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
@@ -317,23 +317,50 @@ class Checkpoint:
         if self.index.name == target.name:
             shutil.copyfile(self.index, target)
             return
-        text = json.loads(self.index.read_text(encoding="utf-8"))
+        text = read_json(self.index)
         text["weight_map"] = {t.name: s.file_name for s in self.shards for t in s.tensors}
         target.write_text(json.dumps(text, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def copy_other_files(source: Path, target: Path) -> None:
-    """Copy what belongs to a model beside its weights (config, tokenizer, licence, code), but no folders."""
+    """Copy what belongs to a model beside its weights (config, tokenizer, licence, code).
+
+    Of folders only the tokenizer's further chat templates: no other one is read when the model or tokenizer is loaded.
+    """
     for path in sorted(source.iterdir()):
         is_weight = any(path.match(pattern) for pattern in WEIGHT_FILES)
         if path.is_file() and not is_weight and not path.name.startswith("."):
             shutil.copyfile(path, target / path.name)
+    for template in (source / CHAT_TEMPLATE_DIR).glob("*.jinja"):
+        (target / CHAT_TEMPLATE_DIR).mkdir(exist_ok=True)
+        shutil.copyfile(template, target / CHAT_TEMPLATE_DIR / template.name)
+
+
+def _can_be_added_to(tensor: Tensor) -> bool:
+    """False of quantised weights, which lie in bytes, whether the config says so or not; other bytes are copied."""
+    dtype = DTYPES.get(tensor.dtype)
+    in_bytes = dtype in (torch.int8, torch.uint8) and tensor.name.endswith(".weight")
+    return dtype is not None and not in_bytes
+
+
+def refuse_compiled(names: Iterable[str], folder: Path) -> None:
+    """Refuse names as torch.compile gives them to what it wraps.
+
+    Raises:
+        RequestError: says what was saved, and what to save.
+    """
+    if compiled := [name for name in names if "_orig_mod." in name]:
+        raise RequestError(
+            f"{folder} holds {compiled[0]}: _orig_mod. is what torch.compile puts before names; "
+            "save the model that was compiled (model._orig_mod), or take _orig_mod. out of the names"
+        )
 
 
 def files_fingerprint(files: list[Path]) -> str:
     """A hash (128 bits, hexadecimal) of the content of `files`, one after the other."""
     digest = xxhash.xxh3_128()
     for path in files:
+        require_file(path)
         with path.open("rb") as file:
             while piece := file.read(1 << 20):
                 digest.update(piece)
@@ -363,9 +390,9 @@ def _open_shards(folder: Path) -> tuple[list[Shard] | list[PickledShard], Path |
 
 def _weight_map(index: Path) -> dict[str, str]:
     try:
-        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = read_json(index)["weight_map"]
         if any(Path(name).name != name for name in names.values()):
             raise ValueError("it names a file in another folder")
         return names
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RequestError(f"{index} is not an index of shards: {error}") from None

@@ -13,6 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from dem.positions import position_limit
+
 LOGITS_AT_ONCE = 1 << 26
 """Elements of logits that exist together: 0.25 GiB in float32."""
 
@@ -25,7 +27,7 @@ def use_chunked_loss(model: PreTrainedModel) -> str:
     """
     plain_forward = model.forward
     embedding = model.get_input_embeddings().weight
-    ids = torch.arange(64, device=embedding.device).remainder(model.config.get_text_config().vocab_size)[None]
+    ids = trial_ids(model)
     model.forward = MethodType(_chunked_forward(plain_forward), model)
     half = embedding.dtype != torch.float32
     with torch.no_grad(), torch.autocast(embedding.device.type, embedding.dtype if half else None, enabled=half):
@@ -34,6 +36,13 @@ def use_chunked_loss(model: PreTrainedModel) -> str:
         return f"loss: in chunks of at most {LOGITS_AT_ONCE:,} logits"
     model.forward = plain_forward
     return "loss: with all logits at once (this model does more to them than its head)"
+
+
+def trial_ids(model: PreTrainedModel) -> torch.Tensor:
+    """A few tokens (1, up to 64) to try the model on, as many as it has positions for."""
+    count = min(64, position_limit(model) or 64)
+    ids = torch.arange(count, device=model.get_input_embeddings().weight.device)
+    return ids.remainder(model.config.get_text_config().vocab_size)[None]
 
 
 def choose_loss_at_first_batch(model: PreTrainedModel, say: Callable[[str], object]) -> None:

@@ -33,13 +33,13 @@ class Request:
     config: Config
     layout: Layout
     domain: str | None
-    """Of stages 1 and 2; ALL_DOMAINS in stage 2 only."""
+    """Of stages 1 and 2; ALL_DOMAINS in stage 2, and in a dry run of stage 1."""
     overwrite: bool = False
     """Of stage 1."""
     model: str | None = None
     """Of stage 2."""
     dry_run: bool = False
-    """Of stage 3."""
+    """Whether to check and say everything that can be known before the work, and stop there."""
     ratings: str | None = None
     """Of stage 3: the file, "" where none is named, None without the option."""
     prompts: Path | None = None
@@ -75,7 +75,12 @@ def parse_request(
     config, wrong, missing = validate(given)
     _refuse((mistakes + missing) or wrong)
     domain = own.pop("domain", None)
-    asked = None if domain == ALL_DOMAINS and stage == 2 else domain
+    if domain == ALL_DOMAINS and stage == 1 and not own["dry_run"]:
+        raise RequestError(
+            f"--domain {ALL_DOMAINS} is for --dry-run: stage 1 trains one domain at a time; name one of "
+            f"{', '.join(config.domains)}"
+        )
+    asked = None if domain == ALL_DOMAINS else domain
     _refuse(mistakes_in(config, asked, mixtures=stage == 1))
     prompts = _prompts(config, options.config, "prompts" in given.get("evaluation", {}), notes)
     return Request(config, Layout(Path(options.root).absolute()), domain, **own, prompts=prompts, notes=notes)
@@ -92,12 +97,18 @@ def _in_short(mistakes: list[str]) -> str:
 
 
 ALL_DOMAINS = "all"
-"""What stage 2's --domain says for every domain of the config."""
+"""What --domain says for every domain of the config."""
+
+_DRY_RUN = {"action": "store_true", "help": "check the inputs, say what would be read, written and needed, and stop"}
 
 STAGE_OPTIONS: dict[int, dict[str, dict[str, Any]]] = {
     1: {
-        "domain": {"required": True, "help": "one of the config's domains, or of data.mixtures"},
+        "domain": {
+            "required": True,
+            "help": f"one of the config's domains, or of data.mixtures; with --dry-run also {ALL_DOMAINS}",
+        },
         "overwrite": {"action": "store_true", "help": "do it again although it has been done"},
+        "dry_run": _DRY_RUN,
     },
     2: {
         "domain": {"required": True, "help": f"one of the config's domains, or {ALL_DOMAINS}"},
@@ -105,9 +116,10 @@ STAGE_OPTIONS: dict[int, dict[str, dict[str, Any]]] = {
             "metavar": "FOLDER",
             "help": "folder of a fully fine-tuned model, in place of the domain's adapter",
         },
+        "dry_run": _DRY_RUN,
     },
     3: {
-        "dry_run": {"action": "store_true", "help": "say what would be read, written and needed, and stop"},
+        "dry_run": _DRY_RUN,
         "ratings": {
             "metavar": "FILE",
             "nargs": "?",

@@ -5,7 +5,6 @@ stages begin to read and write before.
 """
 
 import ctypes
-import json
 import logging
 import os
 import sys
@@ -19,18 +18,17 @@ from typing import TYPE_CHECKING
 import torch
 import transformers
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    StrictDataclassError,
-)
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from tqdm import tqdm
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from dem import native, processes
 from dem.checkpoints import Checkpoint
 from dem.errors import RequestError, WorkError
+from dem.model_folder import require_model_files, require_sane
+from dem.reading import damage_named
+from dem.reading import read_json as read_json  # most who log also read
+from dem.whole_model import require_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -91,7 +89,8 @@ def base_folder(base_model: str) -> Path:
     """The folder of the base model, downloaded from the hub if `base_model` is a name there.
 
     Raises:
-        RequestError: there is no such folder or name, or what is there is not a causal language model.
+        RequestError: there is no such folder or name, or what is there is not a causal language model, is quantised, or
+            has an adapter beside it.
     """
     folder = Path(base_model)
     if folder.is_file():
@@ -100,12 +99,14 @@ def base_folder(base_model: str) -> Path:
         if folder.is_absolute():
             raise RequestError(f"base_model {base_model} does not exist: give a model folder or a name on the hub")
         folder = _download(base_model)
+    require_model_files(folder)
+    require_whole(folder, f"base_model {base_model}")
     _require_causal_lm(folder)
     return folder
 
 
 def _download(name: str) -> Path:
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "LICENSE*"]
+    wanted = ["*.json", "*.safetensors", *TOKENIZER_FILES, "*.txt", "*.jinja", "LICENSE*"]
     try:
         folder = Path(snapshot_download(name, allow_patterns=wanted))
         if native.transformers_config(folder) or not any(folder.glob("*.safetensors")):
@@ -124,13 +125,12 @@ def model_config(folder: Path) -> "PreTrainedConfig":
     Raises:
         RequestError: there is none that transformers knows.
     """
-    try:
-        return native.transformers_config(folder) or transformers.AutoConfig.from_pretrained(
+    with damage_named(f"base_model {folder} is not a model that transformers can load"):
+        config = native.transformers_config(folder) or transformers.AutoConfig.from_pretrained(
             folder, trust_remote_code=False
         )
-    except (OSError, ValueError, StrictDataclassError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RequestError(f"base_model {folder} is not a model that transformers can load: {reason}") from None
+        require_sane(config)
+    return config
 
 
 def _require_causal_lm(folder: Path) -> None:
@@ -142,19 +142,26 @@ def _require_causal_lm(folder: Path) -> None:
         raise RequestError(f"base_model {folder} is not a causal language model (it is {what})")
 
 
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.spm", "*.codes", "*.tiktoken", "*.tokenizer", "tekken.json")
+"""The files from which transformers loads a tokenizer, as patterns; not those that only add to one."""
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether `folder` holds any file of a tokenizer. Of none, transformers may make an empty one for some models."""
+    return any(any(folder.glob(pattern)) for pattern in TOKENIZER_FILES)
+
+
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer in `folder`.
 
     Raises:
         RequestError: there is none, or it has no end-of-sequence token to put between documents.
     """
-    try:
+    if not has_tokenizer(folder):
+        raise RequestError(f"{folder} holds no tokenizer: put tokenizer files into it")
+    with damage_named(f"{folder} holds no tokenizer that transformers can load: put tokenizer files into it"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RequestError(
-            f"{folder} holds no tokenizer that transformers can load: put tokenizer files into it ({reason})"
-        ) from None
+        tokenizer("글")  # some settings of wrong types are found only in use
     if tokenizer.eos_token_id is None:
         raise RequestError(f"the tokenizer in {folder} has no end-of-sequence token (eos_token): set one")
     return tokenizer
@@ -174,21 +181,22 @@ def load_model(
     Trainer sets.
 
     Raises:
-        RequestError: a weight is missing or cannot be read, or a native checkpoint holds one too many.
+        RequestError: a weight is missing or cannot be read, or a native checkpoint holds one too many; or the folder
+            holds an adapter beside the model, which transformers would attach.
     """
     from dem import mamba
 
-    try:
-        with _kept_in_float32(folder, SENSITIVE_TO_ROUNDING if to_train else ()):
-            if config := native.transformers_config(folder):
-                model, report = _load_native(folder, config, dtype)
-            else:
-                model, report = transformers.AutoModelForCausalLM.from_pretrained(
-                    folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
-                )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RequestError(f"the model in {folder} cannot be loaded: {reason}") from None
+    require_whole(folder, f"the model in {folder}")
+    with (
+        damage_named(f"the model in {folder} cannot be loaded"),
+        _kept_in_float32(folder, SENSITIVE_TO_ROUNDING if to_train else ()),
+    ):
+        if config := native.transformers_config(folder):
+            model, report = _load_native(folder, config, dtype)
+        else:
+            model, report = transformers.AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
+            )
     if missing := sorted(report["missing_keys"]):
         raise RequestError(f"the model in {folder} lacks {len(missing)} of its weights, such as {missing[0]}")
     for kernel in mamba.prepare(model.config.model_type, hub_kernels):
@@ -273,21 +281,6 @@ def choose_precision(requested: str) -> Precision:
     safer = requested == "fp16" and torch.cuda.is_bf16_supported()
     reason = "as asked; this GPU has bf16, which cannot overflow: --training.precision bf16" if safer else "as asked"
     return Precision(requested, dtype, reason)
-
-
-def read_json(path: Path) -> dict:
-    """The JSON object in `path`.
-
-    Raises:
-        RequestError: the file is not there or not a JSON object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{path} cannot be read: {error}") from None
-    if not isinstance(value, dict):
-        raise RequestError(f"{path} is not a JSON object")
-    return value
 
 
 def peak_memory_gib() -> float:

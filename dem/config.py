@@ -117,6 +117,9 @@ def _plan_weights() -> dict[str, float]:
     return {"main_data": 0.4, "textbook": 0.25, "assembly": 0.15, "web": 0.15, "social": 0.05}
 
 
+TRAINING_SECONDS = 2 * 3600
+"""What the plan gives the training of a domain."""
+
 METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "weighted_sum": ("weights", "normalize"),
     "ties": ("weights", "normalize", "density"),
@@ -200,8 +203,8 @@ class SearchConfig(Section):
     importance: dict[Text, NonNegativeFloat] = field(default_factory=dict)
     """What each domain's loss counts with objective importance."""
     hand: dict[Text, NonNegativeFloat] = field(default_factory=dict)
-    """The team's own guess: the search starts from it, and the report compares with it. Without it, the plan's weights,
-    or equal ones where the domains are not the plan's."""
+    """The team's own guess: the search starts from it, and the report compares with it. Without it, the search starts
+    from equal weights whose sum is 1."""
     bound: PositiveFloat = 5
     """Largest sum of the weights where merge.normalize is false; with true it is 1."""
     groups: list[PatternText] = field(default_factory=list)
@@ -312,7 +315,6 @@ def default_weights(domains: list[str] | None) -> dict[str, float]:
 
 
 def hand_weights(config: Config) -> dict[str, float]:
-    """The team's own guess of every domain's weight, whose sum is above 0: search.hand, the plan's, or equal ones."""
-    plan = _plan_weights()
-    hand = config.search.hand or (plan if set(plan) == set(config.domains) else dict.fromkeys(config.domains, 1.0))
+    """The weight of every domain that a search starts from: search.hand or, without a guess, equal ones of sum 1."""
+    hand = config.search.hand or dict.fromkeys(config.domains, 1 / len(config.domains))
     return {domain: hand.get(domain, 0.0) for domain in config.domains}

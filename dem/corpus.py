@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 from transformers import PreTrainedTokenizerBase
 
+from dem import parquet_files
 from dem.config import DataConfig
 from dem.errors import RequestError
 
@@ -35,13 +34,14 @@ def split_of(key: str, data: DataConfig) -> Split:
     Stages 1 and 3 both ask this function, so that nothing that is evaluated was trained on. Texts that differ only
     in white space or Unicode form (composed or decomposed Hangul) have the same key and fall on the same side.
     """
-    position = int.from_bytes(_text_hash(key)[:8], "big") / 2**64  # uniform in [0, 1)
+    position = int.from_bytes(text_hash(key)[:8], "big") / 2**64  # uniform in [0, 1)
     if position < data.test_fraction:
         return "test"
     return "tune" if position < data.test_fraction + data.tune_fraction else "train"
 
 
-def _text_hash(text: str) -> bytes:
+def text_hash(text: str) -> bytes:
+    """16 bytes that are the same for texts which differ only in white space or Unicode form."""
     canonical = " ".join(unicodedata.normalize("NFC", text).split())
     return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
@@ -57,12 +57,11 @@ class Corpus:
         """
         self.files, self.data = files, data
         self._columns = ["text"] + ([data.group_column] if data.group_column else [])
-        for path in files:
-            _require_columns(path, self._columns)
+        parquet_files.examine(files, self._columns)
         self._sides: dict[bytes, Split] = {}
         if data.group_column:
             for text, side in self._texts():
-                key = _text_hash(text)
+                key = text_hash(text)
                 self._sides[key] = min(side, self._sides.get(key, side), key=SPLITS.index)
         self.counts = Counter(side for text, side in self._texts() if side == self._side_of_text(text, side))
         if not self.counts:
@@ -74,55 +73,34 @@ class Corpus:
         With a group column, works on different sides may share a text. It then counts as train, or else as tune,
         and is left out on the other sides.
         """
+        return (text for text, side in self.sides() if side == split)
+
+    def sides(self) -> Iterator[tuple[str, Split]]:
+        """The documents of all sides, in the order of the files, each with its side."""
         for text, side in self._texts():
-            if side == split and side == self._side_of_text(text, side):
-                yield text
+            if side == self._side_of_text(text, side):
+                yield text, side
 
     def _side_of_text(self, text: str, side: Split) -> Split:
         if not self.data.group_column:
             return side
-        return self._sides[_text_hash(text)]
+        return self._sides[text_hash(text)]
+
+    def rows(self) -> Iterator[tuple[str | None, Split | None]]:
+        """Each row's text and, where there is one, the side on which it falls; None for that of a blank text."""
+        for path in self.files:
+            for row in parquet_files.rows(path, self._columns):
+                text, group = row[0], row[-1]  # the text itself where there is no group column
+                blank = not text or text.isspace()
+                yield text, None if blank else split_of(text if _is_blank(group) else str(group), self.data)
 
     def _texts(self) -> Iterator[tuple[str, Split]]:
-        for path in self.files:
-            for batch in _batches(path, self._columns):
-                try:
-                    texts = batch.column("text").to_pylist()
-                except UnicodeDecodeError as error:
-                    raise RequestError(f"{path}: a text is not valid UTF-8: {error}") from None
-                groups = batch.column(self._columns[-1]).to_pylist()  # the text itself where there is no group column
-                for text, group in zip(texts, groups, strict=True):
-                    if text and not text.isspace():
-                        yield text, split_of(text if _is_blank(group) else str(group), self.data)
+        return ((text, side) for text, side in self.rows() if side)
 
 
 def _is_blank(group: object) -> bool:
     """Whether a row names no work: null, NaN or an empty string."""
     return group is None or group != group or group == ""
-
-
-def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    try:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(ROWS_AT_ONCE, columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        raise RequestError(f"{path} cannot be read to its end: {error}") from None
-
-
-def _require_columns(path: Path, columns: list[str]) -> None:
-    try:
-        schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        raise RequestError(f"{path} is not a parquet file that can be read: {error}") from None
-    for name in columns:
-        if name not in schema.names:
-            raise RequestError(f"{path} has no column {name!r}; it has {', '.join(schema.names) or 'none'}")
-        if schema.names.count(name) > 1:
-            raise RequestError(f"{path} has several columns {name!r}")
-    kind = schema.field("text").type
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
-        raise RequestError(f"{path}: column 'text' holds {kind}, not strings")
 
 
 def _names(files: list[Path]) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from dem.checkpoints import matrix_shape, tile_rows
 from dem.compiled import power_sums
 from dem.diff_writing import Delta
 from dem.diffs import Difference
+from dem.errors import RequestError
 
 SAMPLE = 5000
 """Elements in the test of normality. With all of them, any departure from normal would be significant."""
@@ -110,6 +112,20 @@ def spread(delta: Delta) -> Moments:
     mean = float(left.sum(0) @ right.sum(1)) / count
     squares = float(((left.T @ left) * (right @ right.T)).sum())
     return Moments(count, mean, max(0.0, squares - count * mean**2))
+
+
+def require_meaning(spreads: dict[str, Moments], origin: Path, normalize: str) -> float:
+    """Refuse changes of which nothing can be made, by the moments of each parameter's; return the norm of all.
+
+    Raises:
+        RequestError: an element is not finite, or all are 0 and are to be scaled to norm 1.
+    """
+    if broken := [name for name, moments in spreads.items() if not math.isfinite(moments.mean + moments.m2)]:
+        raise RequestError(f"the difference of {broken[0]} is not finite: {origin} holds NaN or Inf; make it again")
+    norm = sum(spreads.values(), Moments()).l2_norm
+    if normalize == "l2" and norm == 0:
+        raise RequestError(f"{origin} changes nothing (its difference is 0): diff.normalize l2 has no meaning")
+    return norm
 
 
 def _tiles_of(delta: Delta) -> Iterator[torch.Tensor]:

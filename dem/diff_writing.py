@@ -15,7 +15,7 @@ import xxhash
 
 from dem.atomic import write_text
 from dem.checkpoints import as_bytes, matrix_shape, tile_rows
-from dem.diffs import Index, Parameter, joined
+from dem.diffs import INDEX_FINGERPRINT, Index, Parameter, joined, text_fingerprint
 from dem.errors import RequestError
 from dem.streams import NewFile, Writer, available_cores, in_order, one_thread_each
 
@@ -230,4 +230,5 @@ def _blocks(
 def write_index(path: Path, index: Index) -> None:
     """Write `index` as JSON, its format version first."""
     text = {"format_version": index.format_version, **asdict(index)}
+    text[INDEX_FINGERPRINT] = text_fingerprint(text)
     write_text(path, json.dumps(text, indent=1, ensure_ascii=False) + "\n")

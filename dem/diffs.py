@@ -4,9 +4,10 @@
 a low-rank one its two factors, whose product is the change. `diff_<domain>.json` is its index, the `Index` below.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from dem.checkpoints import files_fingerprint, matrix_shape, tile_rows
 from dem.common import read_json
 from dem.errors import RequestError
 from dem.streams import BLOCK, Scratch, Source
+from dem.tensor_files import map_array
+from dem.typed import conform
 
 FORMAT_VERSION = 1
 
@@ -125,12 +128,9 @@ class Difference:
             RequestError: a file is missing, damaged, of another format version, or the two do not fit.
         """
         self.path = vector
-        self.index = _read_index(index)
-        try:
-            self._vector = np.load(vector, mmap_mode="r", allow_pickle=False)
-            self._source = Source(vector)
-        except (OSError, ValueError, EOFError) as error:
-            raise RequestError(f"{vector} is not a NumPy array that can be read: {error}") from None
+        self.index, self.intact = _read_index(index)
+        self._vector = map_array(vector)
+        self._source = Source(vector)
         expected = (self.index.stored,)
         if self._vector.shape != expected or self._vector.dtype != np.dtype(self.index.dtype):
             raise RequestError(
@@ -259,36 +259,49 @@ class Difference:
         return np.einsum("ij,ji->i", left[rows].astype(np.float64), right[:, columns].astype(np.float64))
 
 
-def _read_index(path: Path) -> Index:
+def _read_index(path: Path) -> tuple[Index, bool]:
+    """The index, and whether it is what was written: not another that would pass for one."""
     text = read_json(path)
+    intact = text.pop(INDEX_FINGERPRINT, None) in (None, text_fingerprint(text))
     if (version := text.get("format_version")) != FORMAT_VERSION:
         raise RequestError(f"{path} is of format version {version}; this version reads {FORMAT_VERSION}")
     try:
-        text["parameters"] = [_read_parameter(p) for p in text["parameters"]]
-        index = Index(**text)
+        index = conform(text, Index)
         if index.dtype not in ("float32", "float16") or index.normalize not in ("none", "l2"):
             raise ValueError(f"dtype {index.dtype}, normalize {index.normalize}")
-        if not isinstance(index.source, dict) or not {"name", "fingerprint"} <= set(index.base):
+        if not {"name", "fingerprint"} <= set(index.base) or not {"kind", "path", "fingerprint"} <= set(index.source):
             raise ValueError("base or source is incomplete")
-    except (KeyError, TypeError, ValueError) as error:
-        raise RequestError(f"{path} is not the index of a difference vector: {error}") from None
+        for parameter in index.parameters:
+            _require_shapes(parameter)
+        if len({parameter.name for parameter in index.parameters}) < len(index.parameters):
+            raise ValueError("a parameter stands twice")
+    except ValueError as error:
+        raise RequestError(f"{path} is not the index of a difference vector: {error}; make both again") from None
     offset = 0
     for parameter in index.parameters:
         if parameter.offset != offset:
             raise RequestError(f"{path}: {parameter.name} should begin at element {offset}, not {parameter.offset}")
         offset += parameter.stored
-    return index
+    return index, intact
 
 
-def _read_parameter(entry: dict[str, Any]) -> Parameter:
-    parameter = Parameter(**{**entry, "shape": tuple(map(int, entry["shape"]))})
-    if parameter.factors is None:
-        return parameter
-    left, right = (tuple(map(int, half)) for half in parameter.factors)
-    (height, rank), (same_rank, width) = left, right
-    if (height, width) != parameter.shape or rank != same_rank:
-        raise ValueError(f"the factors of {parameter.name} do not give its shape")
-    return replace(parameter, factors=(left, right))
+def _require_shapes(parameter: Parameter) -> None:
+    shapes = [parameter.shape, *(parameter.factors or ())]
+    if any(size < 1 for shape in shapes for size in shape):
+        raise ValueError(f"{parameter.name} is of shape {list(parameter.shape)}")
+    if parameter.factors:
+        (height, rank), (same_rank, width) = parameter.factors
+        if (height, width) != parameter.shape or rank != same_rank:
+            raise ValueError(f"the factors of {parameter.name} do not give its shape")
+
+
+INDEX_FINGERPRINT = "index_fingerprint"
+"""Beside the fields of an index in its file, a hash of them; indexes of earlier versions have none."""
+
+
+def text_fingerprint(text: dict[str, Any]) -> str:
+    """A hash (128 bits, hexadecimal) of an index as JSON tells it."""
+    return xxhash.xxh3_128(json.dumps(text, sort_keys=True).encode()).hexdigest()
 
 
 def adapter_fingerprint(adapter: Path) -> str:

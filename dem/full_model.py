@@ -11,7 +11,9 @@ from dem.diff_writing import Delta
 from dem.diffs import Difference
 from dem.errors import RequestError
 from dem.layout import Layout
+from dem.model_folder import require_model_files
 from dem.names import Names
+from dem.whole_model import ADAPTER, require_whole
 
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Integers by their size in bytes: as such NaN equals itself, and 0 does not equal -0."""
@@ -21,14 +23,16 @@ def open_model(folder: Path) -> Checkpoint:
     """The fine-tuned model's weights.
 
     Raises:
-        RequestError: there are none that can be read.
+        RequestError: there are none that can be read, they are quantised, or an adapter is beside them.
     """
-    if (folder / "adapter_config.json").is_file():
+    if not folder.is_dir():
+        raise RequestError(f"--model {folder} is not a folder: give the one that holds the fine-tuned model")
+    if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
         raise RequestError(
             f"--model {folder} is an adapter: put it into checkpoints/lora_<domain>/ and leave --model out"
         )
-    if not folder.is_dir():
-        raise RequestError(f"--model {folder} is not a folder: give the one that holds the fine-tuned model")
+    require_model_files(folder)
+    require_whole(folder, f"--model {folder}")
     return Checkpoint(folder)
 
 
@@ -37,6 +41,21 @@ def model_deltas(model: Checkpoint, base: Checkpoint) -> list[Delta]:
 
     In float32, or in float64 where one of the two is; computed when a Delta is asked for. Where the base stores a tied
     embedding and head both, both change, as transformers only ties what is equal.
+
+    Raises:
+        RequestError: the two are not the same parameters. All mistakes are named together.
+    """
+    pairs = fitting_pairs(model, base)
+    changed = {theirs: ours for theirs, ours in pairs.items() if not _equal(model, ours, base, theirs)}
+    if not changed:
+        raise RequestError(f"{model.folder} holds the same values as {base.folder}: nothing was trained")
+    if whole := [name for name in changed if not _dtype(base, name).is_floating_point]:
+        raise RequestError(f"{model.folder} differs from {base.folder} in {', '.join(whole)}, of whole numbers")
+    return [_delta(model, ours, base, theirs) for theirs, ours in changed.items()]
+
+
+def fitting_pairs(model: Checkpoint, base: Checkpoint) -> dict[str, str]:
+    """The fine-tuned model's name of each of the base's tensors; of values, only those of tied tensors are compared.
 
     Raises:
         RequestError: the two are not the same parameters. All mistakes are named together.
@@ -50,12 +69,7 @@ def model_deltas(model: Checkpoint, base: Checkpoint) -> list[Delta]:
             mistakes.append(mistake)
     if mistakes:
         raise RequestError(f"{model.folder} does not fit {base.folder}: {'; '.join(mistakes)}")
-    changed = {theirs: ours for theirs, ours in pairs.items() if not _equal(model, ours, base, theirs)}
-    if not changed:
-        raise RequestError(f"{model.folder} holds the same values as {base.folder}: nothing was trained")
-    if whole := [name for name in changed if not _dtype(base, name).is_floating_point]:
-        raise RequestError(f"{model.folder} differs from {base.folder} in {', '.join(whole)}, of whole numbers")
-    return [_delta(model, ours, base, theirs) for theirs, ours in changed.items()]
+    return pairs
 
 
 def _pairs(names: Names, model: Checkpoint, base: Checkpoint) -> tuple[dict[str, str], list[str]]:
@@ -149,7 +163,7 @@ def models_of(domains: list[str], layout: Layout) -> dict[str, Path | None]:
     """Folder of the model of each domain whose difference was made from one; None, and a line, if it is gone.
 
     Raises:
-        RequestError: a model is no longer the one that the difference was made from.
+        RequestError: a model is no longer the one that the difference was made from, or an adapter came to lie in it.
     """
     folders: dict[str, Path | None] = {}
     for domain in domains:
@@ -161,7 +175,9 @@ def models_of(domains: list[str], layout: Layout) -> dict[str, Path | None]:
         folders[domain] = folder if folder.is_dir() else None
         if not folder.is_dir():
             log.info(f"evaluation: without the model of {domain}, which is no longer in {folder}")
-        elif Checkpoint(folder).fingerprint() != source["fingerprint"]:
+            continue
+        require_whole(folder, f"the model of {domain} in {folder}")
+        if Checkpoint(folder).fingerprint() != source["fingerprint"]:
             raise RequestError(
                 f"{difference.path} is older than the model in {folder}, which has changed: make it again"
             )

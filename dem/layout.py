@@ -1,12 +1,16 @@
 """The names of all files through which the stages meet. No other module spells them."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from dem.errors import RequestError
 
-RESERVED = ("base", "merged", "all", "equal", "hand")
+SUMS = {"found": "_found_sum", "best": "_best_sum"}
+"""What the results add to `equal` and `hand` for these weights' shares at the sum of found weights, and at the sum that
+is best for them."""
+RESERVED = ("base", "merged", "all", *(f"{shares}{at}" for shares in ("equal", "hand") for at in ("", *SUMS.values())))
 """Names that the results give to other things than domains."""
 
 
@@ -20,33 +24,86 @@ def domain_name_mistake(name: str) -> str | None:
 
 
 @dataclass(frozen=True)
+class Output:
+    """What one run at a time may write."""
+
+    path: Path
+    """What messages call it by."""
+    lock: Path
+    """The file that is locked meanwhile; in no folder that is ever replaced as a whole."""
+    parts: tuple[Path, ...]
+    """All files and folders that are written beside their place and then renamed, or hold such."""
+
+
+@dataclass(frozen=True)
 class Layout:
     """The folders below `root` (an absolute path)."""
 
     root: Path
+
+    def training_output(self, domain: str) -> Output:
+        """Everything that the domain's training writes."""
+        adapter = self.adapter(domain)
+        tables = (self.train_summary(domain, ".csv"), self.train_summary(domain, ".png"))
+        return Output(adapter, _lock_beside(adapter), (adapter, *tables))
+
+    def difference_output(self, domain: str) -> Output:
+        """Everything that stage 2 writes for the domain."""
+        vector, summary = self.diff_vector(domain), self.diff_summary(domain, ".json")
+        parts = (vector, self.diff_index(domain), summary, self.diff_summary(domain, ".png"))
+        return Output(vector, vector.with_name(f".diff_{domain}.lock"), parts)
+
+    @property
+    def merge_output(self) -> Output:
+        """The merged model."""
+        return Output(self.merged_model, _lock_beside(self.merged_model), (self.merged_model,))
+
+    @property
+    def results_output(self) -> Output:
+        """Everything that stage 3 says of the models, and its log."""
+        return Output(self.results, self.results / ".results.lock", (self.results,))
 
     def parquet(self, domain: str) -> Path:
         """The domain's text as one file."""
         return self.root / "parquet_ready" / f"{domain}.parquet"
 
     def parquet_files(self, domain: str) -> list[Path]:
-        """The domain's parquet files, in order of name.
+        """The domain's parquet files, in order of their paths: one file, or all below the folder of its name.
+
+        Below the folder, files and folders whose names begin with `.` or `_` are left out: copies that a system or a
+        writer of parquet keeps for itself.
 
         Raises:
-            RequestError: there are none, or both a file and a folder stand for the domain.
+            RequestError: there are none, or both a file and a folder stand for the domain, or a folder cannot be read.
         """
         folder = self.root / "parquet_ready"
-        single, several = self.parquet(domain), folder / domain
-        found = sorted(several.glob("*.parquet"))
-        if single.exists() and found:
-            raise RequestError(f"both {single} and {several}/ exist: which of them is domain {domain}? Remove one")
-        if not single.exists() and not found:
-            there = sorted(p.name for p in folder.glob("*") if p.suffix == ".parquet" or p.is_dir())
+        named = sorted(folder.glob("*")) if folder.is_dir() else []
+        single = [path for path in named if path.stem == domain and _is_parquet(path)]
+        several, found = folder / domain, _parquet_below(folder / domain)[0]
+        if len(single) + bool(found) > 1:
+            both = " and ".join(map(str, [*single, *([f"{several}/"] if found else [])]))
+            raise RequestError(f"both {both} exist: which of them is domain {domain}? Remove one")
+        if single and single[0].is_dir():
+            raise RequestError(f"{single[0]} is a folder, not a file: rename it to {several}, where files are read")
+        if not single and not found:
+            there = [p.name for p in named if _is_parquet(p) or p.is_dir()]
             raise RequestError(
-                f"no data for domain {domain}: neither {single} nor {several}/*.parquet exists; "
+                f"no data for domain {domain}: neither {self.parquet(domain)} nor {several}/*.parquet exists; "
                 f"{folder} holds {', '.join(there) or 'no parquet'}"
             )
-        return found or [single]
+        return found or single
+
+    def parquet_listing(self, domain: str) -> str:
+        """How many parquet files the domain has, for people: those in folders below its own, and those left out."""
+        folder = self.root / "parquet_ready" / domain
+        found, hidden = _parquet_below(folder)
+        if not found:
+            return f"{domain}: 1 parquet file"
+        nested = sum(path.parent != folder for path in found)
+        return (
+            f"{domain}: {len(found)} parquet files below {folder}, {nested} of them in folders there; "
+            f"{hidden} hidden ones are left out (names that begin with . or _)"
+        )
 
     def adapter(self, domain: str) -> Path:
         """Folder of the domain's adapter, as PEFT writes it."""
@@ -241,6 +298,37 @@ class Layout:
         """All ratings of answers so far, by people and by a judge."""
         return self.results / "ratings.json"
 
+
+def _lock_beside(folder: Path) -> Path:
+    """The lock of a folder that is replaced as a whole: beside it, or if it is a link beside what that leads to."""
+    real = folder.resolve()
+    return real.with_name(f".{real.name}.lock")
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet" and not path.name.startswith(HIDDEN)
+
+
+def _parquet_below(folder: Path) -> tuple[list[Path], int]:
+    """The parquet files at any depth below `folder`, and the number of hidden ones. Links are followed, once each."""
+    found, hidden, seen = [], 0, set()
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
+        seen.add(os.path.realpath(place))
+        folders[:] = [name for name in sorted(folders) if os.path.realpath(os.path.join(place, name)) not in seen]
+        parquet = [Path(place, name) for name in files if name.lower().endswith(".parquet")]
+        shown = [path for path in parquet if not any(p.startswith(HIDDEN) for p in path.relative_to(folder).parts)]
+        found += shown
+        hidden += len(parquet) - len(shown)
+    return sorted(found), hidden
+
+
+def _refuse_folder(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise RequestError(f"{error.filename} cannot be read: {error.strerror}")
+
+
+HIDDEN = (".", "_")
+"""What the names of files begin with that are not meant to be read."""
 
 RATING_SHEET = "rating_sheet.html"
 

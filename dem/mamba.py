@@ -64,6 +64,7 @@ def prepare(model_type: str, hub_kernels: bool = False) -> list[str]:
     remove_fused_kernel(model_type)
     lines = [f"{FAMILIES[model_type].fused}: off, because it would pass LoRA on out_proj by"]
     if hub_kernels:
+        require_gpu_for_hub_kernels(model_type)
         return [*lines, *_take_hub_kernels(code)]
     if not torch.cuda.is_available():
         _leave_installed_kernels(code)
@@ -134,10 +135,18 @@ HUB_KERNELS = {
 """Name of a kernel on the hub, by transformers' name for what it replaces."""
 
 
+def require_gpu_for_hub_kernels(model_type: str) -> None:
+    """Refuse the hub's kernels for a model that would take them where they cannot run.
+
+    Raises:
+        RequestError: there is no GPU.
+    """
+    if model_type in FAMILIES and not torch.cuda.is_available():
+        raise RequestError("hub_kernels: there is no GPU here for them; leave it false")
+
+
 def _take_hub_kernels(code: ModuleType) -> list[str]:
     """Put the hub's kernels into a model's code; a line for the log for each."""
-    if not torch.cuda.is_available():
-        raise RequestError("hub_kernels: there is no GPU here for them; leave it false")
     repository, lines = "kernels-community/mamba-ssm", []
     for name, kernel_name in HUB_KERNELS.items():
         if hasattr(code, name):

@@ -16,6 +16,7 @@ import gc
 import importlib
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,55 +26,79 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from dem.command_line import Request, parse_request
-from dem.config import AUTO, hand_weights
+from dem.config import AUTO
 from dem.errors import RequestError, run_script
+from dem.locks import one_run
 from dem.utf8 import in_utf8
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from dem.evaluation.comparison import Questions
+    from dem.evaluation.documents import Document
+    from dem.evaluation.durations import Durations
     from dem.evaluation.harness import Harness
     from dem.evaluation.metrics import Mixture
+    from dem.evaluation.timing import Timed
     from dem.interference import Interference
+    from dem.merge_checks import Inputs
     from dem.search.terms import Terms
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Merge, and evaluate unless the config says not to."""
+    """Merge, and evaluate unless the config says not to, as the only run that does so."""
     request = parse_request(__doc__, argv, stage=3)
+    layout = request.layout
     if request.ratings is not None:
-        rate_answers(request)
+        if request.dry_run:
+            raise RequestError("--dry-run says what a merge would do, and with --ratings nothing is merged: drop one")
+        with one_run([layout.results_output]) as notes:
+            rate_answers(request, notes)
         return
     domains = _domains_of(request)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
-    from dem.atomic import require_replaceable, require_writable
-    from dem.common import base_folder, log, start_log
+    from dem.common import base_folder
 
-    layout = request.layout
     base = base_folder(request.config.base_model)
     for domain in domains:
         layout.existing_difference(domain)
-    auto = request.config.merge.weights == AUTO
     if request.dry_run:
-        start_log(None)
-        if auto:
-            request = _with_hand_weights(request)
-            log.info("search: the weights would be found first, in three to four passes over the tune documents")
-        merge(request, domains, base)
+        say_what_follows(request, domains, base, check(request, domains, base, []))
         return
-    require_replaceable(layout.merged_model)
-    require_writable(layout.results, layout.evaluated("base").parent, layout.merge_log.parent)
-    start_log(layout.merge_log)
-    evaluation_inputs = _evaluation_inputs(request, domains, base) if request.config.evaluation.enabled else None
-    found = None
-    if auto:
-        request, found = search(request, domains, base)
-    seconds, compared = merge(request, domains, base, found)
-    describe_merge(request, domains, seconds, compared)
-    if evaluation_inputs:
-        evaluate(request, base, *evaluation_inputs)
+    with one_run([layout.merge_output, layout.results_output]) as notes:
+        merge_and_evaluate(request, domains, base, notes)
+
+
+def check(request: Request, domains: list[str], base: Path, notes: list[str]) -> "Inputs":
+    """Check every output and input, a dry run without leaving a trace; the log begins with `notes`."""
+    from dem.common import log, start_log
+    from dem.merge_checks import check_inputs
+    from dem.outputs import require_outputs
+
+    layout = request.layout
+    outputs = (layout.results, layout.evaluated("base").parent, layout.merge_log.parent)
+    require_outputs(*outputs, replaced=layout.merged_model, dry_run=request.dry_run)
+    start_log(None if request.dry_run else layout.merge_log)
+    for line in [*notes, *request.notes]:
+        log.info(line)
+    return check_inputs(request, domains, base)
+
+
+def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: list[str]) -> None:
+    """Check, merge `domains`, and evaluate unless the config says not to; the log begins with `notes`."""
+    from dem.evaluation.durations import Durations
+    from dem.evaluation.timing import Timed
+
+    with Timed() as evaluating:
+        inputs = check(request, domains, base, notes)
+    found = searching = None
+    if inputs.tune_documents:
+        request, found, searching = search(request, domains, base, inputs.tune_documents)
+    seconds, compared = merge(request, domains, base, inputs.left_out, found)
+    describe_merge(request, domains, Durations(seconds, searching), compared)
+    if inputs.evaluation:
+        evaluate(request, base, evaluating, **vars(inputs.evaluation))
 
 
 def _domains_of(request: Request) -> list[str]:
@@ -90,31 +115,53 @@ def _domains_of(request: Request) -> list[str]:
     return [domain for domain in config.domains if domain in config.merge.weights]
 
 
-def _with_hand_weights(request: Request) -> Request:
-    config = request.config
-    return replace(request, config=replace(config, merge=replace(config.merge, weights=hand_weights(config))))
+def say_what_follows(request: Request, domains: list[str], base: Path, inputs: "Inputs") -> None:
+    """The last lines of a dry run: what the real one would do, and what has not been looked at."""
+    from dem.common import log
+    from dem.evaluation.evaluation_plan import plan_evaluation
+
+    lines = _merge_in_words(request, domains, base)
+    if inputs.tune_documents:
+        found_on = ", ".join(f"{domain} {len(some):,}" for domain, some in inputs.tune_documents.items())
+        lines.append("search: the weights would be found first, in three to four passes over the tune documents")
+        lines.append(f"search: of these documents it looks at {found_on}")
+    if inputs.evaluation:
+        lines += plan_evaluation(request.config, request.layout, base, domains, inputs.evaluation).lines()
+    for line in lines:
+        log.info(line)
+    log.info(
+        "dry run: nothing was written. Not looked at, as it takes reading all of them, and found by the merge: whether "
+        "the base is by content the one that the differences were made from, and whether every element is finite"
+    )
 
 
-def search(request: Request, domains: list[str], base: Path) -> tuple[Request, dict[str, Any]]:
-    """Find the weights of `domains`: the request with them, and the record of how they were found."""
+def search(
+    request: Request, domains: list[str], base: Path, tune_documents: "dict[str, list[Document]]"
+) -> tuple[Request, dict[str, Any], float]:
+    """Find the weights of `domains`: the request with them, the record of how they were found, and the seconds."""
     from dem.checkpoints import Checkpoint
+    from dem.common import log
+    from dem.evaluation.timing import Timed
     from dem.merging import open_differences
     from dem.search import pictures
     from dem.search.stage import search_weights
 
     layout = request.layout
-    differences = open_differences(domains, layout, Checkpoint(base))
-    settings, found = search_weights(request.config, layout, base, differences)
+    with Timed() as searching:
+        differences = open_differences(domains, layout, Checkpoint(base))
+        settings, found = search_weights(request.config, layout, base, differences, tune_documents)
+    log.info(f"search: done in {searching.seconds:.1f} s")
     pictures.draw(layout, request.config.search.map)
-    return replace(request, config=replace(request.config, merge=settings)), found
+    return replace(request, config=replace(request.config, merge=settings)), found, searching.seconds
 
 
 def merge(
-    request: Request, domains: list[str], base: Path, found: dict[str, Any] | None = None
+    request: Request, domains: list[str], base: Path, left_out: set[str], found: dict[str, Any] | None = None
 ) -> "tuple[float, Interference | None]":
-    """Write merged_model/ from the base in the folder `base` and the differences of `domains`; or only say the plan.
+    """Write merged_model/ from the base in the folder `base` and the differences of `domains`.
 
-    `found` is the record of the search for the weights, if there was one.
+    `left_out` are tensors that the base holds and its model does not; `found` is the record of the search for the
+    weights, if there was one.
 
     Returns:
         Seconds that it took, and how alike the differences are, if there are several.
@@ -124,41 +171,23 @@ def merge(
     from dem.common import log, progress_bar
     from dem.compiled import compile_sums
     from dem.interference import measure
-    from dem.merge_plan import plan_merge
+    from dem.loading import require_loads
     from dem.merging import Merge, make_provenance, open_differences, require_base, write_other_files, write_record
     from dem.rewrite import model_dtype
-    from dem.run_record import read_record
     from dem.streams import one_thread_each
-    from dem.trained_adapter import log_settings_changed
 
     config, layout = request.config, request.layout
     began = time.monotonic()
     checkpoint = Checkpoint(base)
     differences = open_differences(domains, layout, checkpoint)
-    for note in request.notes:
-        log.info(note)
-    weights = ", ".join(f"{domain} {config.merge.weights[domain]:g}" for domain in domains)
-    log.info(f"merge: {config.merge.method} of {weights} on {base}")
-    for domain, difference in differences.items():
-        record = read_record(layout.adapter(domain)) if difference.index.source.get("kind") == "adapter" else None
-        if record:
-            log_settings_changed(domain, record, config)
-    if left_out := [d for d in config.domains if d not in domains]:
-        log.info(f"merge: {', '.join(left_out)} have no weight and take no part")
-
-    merging = Merge(differences, config.merge)
-    plan = plan_merge(checkpoint, differences, config.merge, layout.merged_model)
-    for line in plan.lines():
+    for line in _merge_in_words(request, domains, base):
         log.info(line)
-    if plan.memory > plan.free_memory:
-        log.info("plan: WARNING: that is more memory than is available; weighted_sum needs the least")
-    if request.dry_run:
-        return time.monotonic() - began, None
+    merging = Merge(differences, config.merge)
     for difference in differences.values():
         difference.prefetch_factors()  # while transformers is imported
     with ThreadPoolExecutor(1) as beside, one_thread_each():
         beside.submit(compile_sums)  # meanwhile, too
-        from dem.verify import Frame, compare_with_exact, write_model  # not for a dry run: it takes seconds
+        from dem.verify import Frame, compare_with_exact, write_model  # only now: it takes seconds
 
         provenance = make_provenance(config.merge, config.base_model, differences)
         if found:
@@ -175,6 +204,7 @@ def merge(
             beside.submit(importlib.import_module, "dem.evaluation.describe")
             gap = compare_with_exact(frame, folder, exact, merging)
             write_record(folder, provenance | {"check": gap.as_dict()})
+            require_loads(folder, base, left_out)
     log.info(
         f"merge: logits differ by {gap.relative:.2g} of their size from the unrounded ones (up to {gap.limit:.2g})"
     )
@@ -183,61 +213,38 @@ def merge(
     return seconds, comparing.result() if comparing else None
 
 
-def describe_merge(request: Request, domains: list[str], seconds: float, compared: "Interference | None") -> None:
+def _merge_in_words(request: Request, domains: list[str], base: Path) -> list[str]:
+    merge = request.config.merge
+    weights = ", ".join(d if merge.weights == AUTO else f"{d} {merge.weights[d]:g}" for d in domains)
+    lines = [f"merge: {merge.method} of {weights} on {base}"]
+    if left_out := [d for d in request.config.domains if d not in domains]:
+        lines.append(f"merge: {', '.join(left_out)} have no weight and take no part")
+    return lines
+
+
+def describe_merge(
+    request: Request, domains: list[str], durations: "Durations", compared: "Interference | None"
+) -> None:
     """Write how alike the merged differences are, draw what is known of them, and write the report of it so far."""
     from dem.common import log
     from dem.evaluation.describe import describe_differences
-    from dem.evaluation.durations import Durations, write_durations
+    from dem.evaluation.durations import durations_line, write_durations
     from dem.evaluation.team_report import publish_report
 
     layout = request.layout
     began = time.monotonic()
-    write_durations(layout, Durations(merge=seconds))
+    write_durations(layout, durations)
     describe_differences(layout, domains, compared)
     publish_report(layout)
     log.info(f"merge: differences drawn in {time.monotonic() - began:.1f} s; see {layout.report}")
-
-
-def _evaluation_inputs(request: Request, domains: list[str], base: Path) -> tuple:
-    """The adapters, fine-tuned models, test documents, prompts and harness, read and checked before any work."""
-    from dem.checkpoints import Checkpoint
-    from dem.common import log
-    from dem.corpus import Corpus
-    from dem.diffs import Difference
-    from dem.evaluation.harness import prepare_harness
-    from dem.evaluation.mixtures import find_mixtures
-    from dem.evaluation.prompts import read_prompts
-    from dem.evaluation.rate import api_key
-    from dem.evaluation.ratings import read_ratings
-    from dem.full_model import models_of
-    from dem.merging import require_same_split
-    from dem.sources import adapter_deltas
-
-    config, layout = request.config, request.layout
-    prompts = read_prompts(request.prompts)
-    read_ratings(layout.ratings)  # it can be read
-    if config.evaluation.judge:
-        api_key()
-    models = models_of(domains, layout)
-    adapters = {domain: layout.existing_adapter(domain) for domain in domains if domain not in models}
-    files = {domain: layout.parquet_files(domain) for domain in config.domains}
-    for domain, adapter in adapters.items():
-        require_same_split(adapter, config.data, files[domain])
-        adapter_deltas(adapter, base, Checkpoint(base))  # it loads, and fits the base
-    log.info(f"evaluation: finding the test documents of {', '.join(files)}")
-    corpora = {domain: Corpus(paths, config.data) for domain, paths in files.items()}
-    base_fingerprint = Difference(*layout.existing_difference(domains[0])).index.base["fingerprint"]
-    mixtures = find_mixtures(config, layout, files, base, base_fingerprint)
-    there = {domain: folder for domain, folder in models.items() if folder}
-    harness = prepare_harness(config.evaluation.harness) if config.evaluation.harness else None
-    if harness and harness.note:
-        log.info(f"evaluation: WARNING: evaluation.harness is left out: {harness.note}")
-    return adapters, there, mixtures, corpora, prompts, harness
+    if not request.config.evaluation.enabled:
+        log.info(durations_line(durations))
 
 
 def evaluate(
     request: Request,
     base: Path,
+    evaluating: "Timed",
     adapters: dict[str, Path],
     models: dict[str, Path],
     mixtures: "dict[str, Mixture]",
@@ -245,28 +252,30 @@ def evaluate(
     prompts: list,
     harness: "Harness | None",
 ) -> None:
-    """Compare base, domain models and merged model on the test splits and the prompts; write results/."""
+    """Compare base, domain models and merged model on the test splits and the prompts; write results/.
+
+    `evaluating` has counted the seconds that the reading of what follows took.
+    """
     from dem.atomic import write_text
-    from dem.checkpoints import Checkpoint
     from dem.common import load_tokenizer, log, peak_memory_gib, read_json
-    from dem.diffs import Difference
     from dem.evaluation import pictures
     from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import Questions, compare
     from dem.evaluation.documents import encode_documents
-    from dem.evaluation.durations import keep_evaluation
-    from dem.evaluation.intervals import CONFIDENCE
+    from dem.evaluation.durations import add_durations, durations_line
+    from dem.evaluation.intervals import CONFIDENCE, LEAST
     from dem.evaluation.metrics import make_metrics
     from dem.evaluation.rate import ask_judge, publish
     from dem.evaluation.subjects import fingerprints_of, subjects_of
     from dem.evaluation.tables import metric_table, perplexity_lines, without_interval
-    from dem.search.stage import open_terms
+    from dem.search.rivals import measured, sum_steps
 
     config, layout = request.config, request.layout
     began = time.monotonic()
     gc.collect()  # models refer to themselves in circles, and the merge's holds the memory of two layers
     tokenizer = load_tokenizer(base)
-    documents = {d: encode_documents(corpus.documents("test"), tokenizer) for d, corpus in corpora.items()}
+    with evaluating:
+        documents = {d: encode_documents(corpus.documents("test"), tokenizer) for d, corpus in corpora.items()}
     if untested := [domain for domain, some in documents.items() if not some]:
         log.info(
             f"perplexity on {', '.join(untested)} is not measured: no test document; "
@@ -279,26 +288,26 @@ def evaluate(
     )
     record = read_json(layout.merge_record)
     baselines = {name: layout.adapter(name) for name, mixture in mixtures.items() if not mixture.note}
-    guesses = _guesses(request, list(record["domains"])) if "search" in record else {}
-    subjects = subjects_of(layout, base, adapters, models, baselines, guesses)
-
-    def terms_of(model: "PreTrainedModel") -> "Terms":
-        differences = {domain: Difference(*layout.existing_difference(domain)) for domain in record["domains"]}
-        return open_terms(model, Checkpoint(base), layout, differences)
-
-    results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
+    rivals = record.get("search", {}).get("rivals", [])
+    others, steps = measured(rivals), {f"sum of {shares}": pair for shares, pair in sum_steps(rivals).items()}
+    patterns = [own.pattern for own in config.merge.weights_by_parameter]
+    subjects = subjects_of(layout, base, adapters, models, baselines, others, patterns)
+    terms_of = _terms_opener(request, base, list(record["domains"]))
+    with evaluating:
+        results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
     note = harness.note if harness else None
-    metrics = make_metrics(results, questions.settings(), fingerprints, note, list(guesses), mixtures)
+    metrics = make_metrics(results, questions.settings(), fingerprints, note, list(others), mixtures, steps)
     metrics.write(layout.metrics)
     write_text(layout.metric_summary, metric_table(metrics))
     pictures.perplexity(metrics, layout.perplexity_picture)
+    lone_seconds = None
     if config.merge.method == "weighted_sum":
-        leave_one_out(request, base, questions, list(record["domains"]))
-    keep_evaluation(layout, time.monotonic() - began, metrics)
+        lone_seconds = leave_one_out(request, base, questions, list(record["domains"]))
+    durations = add_durations(layout, evaluation=evaluating.seconds, leave_one_out=lone_seconds)
     answers = Answers(
         prompts,
-        [result for result in results if result.name not in guesses],
+        [result for result in results if result.name not in others],
         config.evaluation.max_new_tokens,
         provenance_hash(layout.merge_record),
     )
@@ -307,63 +316,74 @@ def evaluate(
     for line in perplexity_lines(metrics):
         log.info(line)
     if lone := without_interval(metrics):
-        log.info(f"no interval for {', '.join(lone)}: one test document does not say how sure a change is")
+        log.info(
+            f"no interval for {', '.join(lone)}: fewer than {LEAST} test documents do not say how sure a change is"
+        )
     log.info(
         f"evaluation: done in {time.monotonic() - began:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
         f"see {layout.report}, and {layout.prompt_comparison}, {layout.metric_summary} and {layout.metrics}; "
         f"{layout.rating_sheet} is to rate the answers on"
     )
+    log.info(durations_line(durations))
     if config.evaluation.judge:
         ask_judge(config.evaluation.judge, answers, layout)
 
 
-def leave_one_out(request: Request, base: Path, questions: "Questions", domains: list[str]) -> None:
+def leave_one_out(request: Request, base: Path, questions: "Questions", domains: list[str]) -> float | None:
     """Measure what each merged domain's term adds and costs to each of them on the tune splits, where that can be done.
 
-    `questions` are those of the test splits.
+    `questions` are those of the test splits. Returns the seconds that it took, if it could be done.
     """
-    from dem.checkpoints import Checkpoint
     from dem.common import log
-    from dem.diffs import Difference
+    from dem.evaluation.timing import Timed
     from dem.search.effects import forget_effects, publish_effects
     from dem.search.leave_one_out import effects_of_terms
-    from dem.search.stage import groups, open_terms, tune_documents
-    from dem.search.terms import changed_names
+    from dem.search.stage import tune_documents
 
     config, layout = request.config, request.layout
     began = time.monotonic()
     forget_effects(layout)
-
-    def terms_of(model: "PreTrainedModel") -> "Terms":
-        differences = {domain: Difference(*layout.existing_difference(domain)) for domain in domains}
-        group_of = groups([own.pattern for own in config.merge.weights_by_parameter], changed_names(differences))
-        return open_terms(model, Checkpoint(base), layout, differences, group_of)
-
+    terms_of = _terms_opener(request, base, domains)
     try:
-        on_tune = replace(questions, documents=tune_documents(config, layout, base, domains), prompts=[])
-        effects = effects_of_terms(layout, base, config.merge, on_tune, config.hub_kernels, terms_of)
+        with Timed() as measuring:
+            on_tune = replace(questions, documents=tune_documents(config, layout, base, domains), prompts=[])
+            effects = effects_of_terms(layout, base, config.merge, on_tune, config.hub_kernels, terms_of, config.search)
     except RequestError as error:
         log.info(f"leave-one-out is not measured: {error}")
-        return
+        return None
     publish_effects(layout, effects)
     log.info(f"leave-one-out: done in {time.monotonic() - began:.1f} s; see {layout.leave_one_out}")
+    return measuring.seconds
 
 
-def _guesses(request: Request, domains: list[str]) -> dict[str, dict[str, float]]:
-    """Weights that found ones are compared with: equal ones, and the team's own."""
-    hand = hand_weights(request.config)
-    return {"equal": dict.fromkeys(domains, 1 / len(domains)), "hand": {domain: hand[domain] for domain in domains}}
+def _terms_opener(request: Request, base: Path, domains: list[str]) -> "Callable[[PreTrainedModel], Terms]":
+    """What puts the differences of `domains` on the loaded base, their parameters in the groups of the merge."""
+    from dem.checkpoints import Checkpoint
+    from dem.diffs import Difference
+    from dem.search.stage import groups, open_terms
+    from dem.search.terms import changed_names
+
+    patterns = [own.pattern for own in request.config.merge.weights_by_parameter]
+
+    def open_them(model: "PreTrainedModel") -> "Terms":
+        differences = {domain: Difference(*request.layout.existing_difference(domain)) for domain in domains}
+        group_of = groups(patterns, changed_names(differences))
+        return open_terms(model, Checkpoint(base), request.layout, differences, group_of)
+
+    return open_them
 
 
-def rate_answers(request: Request) -> None:
-    """Take up ratings of the last evaluation's answers, and write its report anew."""
+def rate_answers(request: Request, notes: list[str]) -> None:
+    """Take up ratings of the last evaluation's answers, and write its report anew; the log gets `notes` too."""
     from dem.atomic import require_writable
-    from dem.common import start_log
+    from dem.common import log, start_log
     from dem.evaluation.rate import rate
 
     layout = request.layout
     require_writable(layout.results, layout.merge_log.parent)
     start_log(layout.merge_log, append=True)
+    for line in notes:
+        log.info(line)
     rate(layout, request.ratings, request.config.evaluation.judge)
 
 

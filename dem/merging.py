@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from dem.checkpoints import (
     matrix_shape,
     tile_rows,
 )
-from dem.common import read_json
+from dem.common import has_tokenizer, read_json
 from dem.compiled import add_to_half
 from dem.config import METHOD_FIELDS, DataConfig, MergeConfig
 from dem.diffs import Difference, Rows, adapter_fingerprint, is_finite
@@ -32,6 +32,10 @@ from dem.methods import METHODS, check_weights, combiner, parameter_weights, wei
 from dem.rewrite import Change, unrounded_dtype
 from dem.streams import Scratch
 from dem.trained_adapter import base_files, require_as_trained, require_same_base_files
+from dem.typed import read_as
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 def open_differences(domains: list[str], layout: Layout, checkpoint: Checkpoint) -> dict[str, Difference]:
@@ -76,7 +80,7 @@ def _require_own(difference: Difference, domain: str, adapter: Path, files: dict
 
 
 def require_base(differences: dict[str, Difference], fingerprint: str) -> None:
-    """Refuse differences that were made from another base than the one with this fingerprint.
+    """Refuse differences that were made from another base than the one with this fingerprint, or by a changed index.
 
     Raises:
         RequestError: names all of them.
@@ -88,6 +92,23 @@ def require_base(differences: dict[str, Difference], fingerprint: str) -> None:
         if d.index.base["fingerprint"] != fingerprint
     ]:
         raise RequestError("; ".join(mistakes))
+    if changed := [str(d.path.with_suffix(".json")) for d in differences.values() if not d.intact]:
+        raise RequestError(f"{', '.join(changed)}: not what was written with the vector; make both again")
+
+
+def require_one_base(differences: dict[str, Difference]) -> None:
+    """Refuse differences that cannot all be of the base, without reading it: they were made from different ones.
+
+    Raises:
+        RequestError: names them, by base.
+    """
+    of_base: dict[str, list[str]] = {}
+    for d in differences.values():
+        base = d.index.base
+        of_base.setdefault(f"{base['name']}, fingerprint {base['fingerprint']}", []).append(str(d.path))
+    if len(of_base) > 1:
+        made = "; ".join(f"{', '.join(paths)} from {base}" for base, paths in of_base.items())
+        raise RequestError(f"the differences were made from different bases ({made}): make those of another base again")
 
 
 def _require_fit(difference: Difference, checkpoint: Checkpoint) -> None:
@@ -99,6 +120,10 @@ def _require_fit(difference: Difference, checkpoint: Checkpoint) -> None:
             raise RequestError(f"{difference.path} changes {p.name} of shape {shapes}")
 
 
+class _Trained(TypedDict, total=False):
+    data: dict[str, Any]
+
+
 def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> None:
     """Refuse to evaluate an adapter on a test split that its training may have seen.
 
@@ -108,7 +133,7 @@ def require_same_split(adapter: Path, data: DataConfig, files: list[Path]) -> No
     record = adapter / RUN_RECORD
     if not record.is_file():
         return
-    trained = read_json(record).get("data", {})
+    trained = read_as(record, _Trained, "remove it or train again").get("data", {})
     now = {"tune_fraction": data.tune_fraction, "test_fraction": data.test_fraction, "group_column": data.group_column}
     if changed := [f"data.{k} was {trained.get(k)}, is {v}" for k, v in now.items() if trained.get(k) != v]:
         raise RequestError(f"{adapter} was trained on another split ({'; '.join(changed)}): set it back or train again")
@@ -270,7 +295,36 @@ def write_other_files(folder: Path, checkpoint: Checkpoint) -> None:
     copy_other_files(checkpoint.folder, folder)
     if config := native.transformers_config(checkpoint.folder):
         config.dtype = checkpoint.read(native.EMBEDDING).dtype  # A_log and D are often kept in float32 beside it
+        if has_tokenizer(checkpoint.folder):
+            _write_special_tokens(folder, config, checkpoint.folder)
         config.save_pretrained(folder)
+
+
+def _write_special_tokens(folder: Path, config: "PreTrainedConfig", base: Path) -> None:
+    """Let config and generation_config.json in `folder` name the tokenizer's special tokens, which `config` gets.
+
+    A native config names none, and a model that does not know its end-of-sequence token generates past it.
+    """
+    from transformers import AutoTokenizer, GenerationConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+    is_there = (folder / "generation_config.json").is_file()
+    generation = GenerationConfig.from_pretrained(folder) if is_there else GenerationConfig()
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        token = getattr(tokenizer, name)
+        setattr(config, name, token)
+        if getattr(generation, name) is None:
+            setattr(generation, name, token)
+    generation.save_pretrained(folder)
+    _keep_tokenizer_class(folder, type(tokenizer).__name__)
+
+
+def _keep_tokenizer_class(folder: Path, name: str) -> None:
+    """Name the tokenizer's class where no file does: transformers would take that of its own models of the kind."""
+    path = folder / "tokenizer_config.json"
+    settings = read_json(path) if path.is_file() else {}
+    if "tokenizer_class" not in settings:
+        path.write_text(json.dumps({**settings, "tokenizer_class": name}, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_record(folder: Path, provenance: dict[str, Any]) -> None:

@@ -52,8 +52,12 @@ def mix_tuning(
 
 def trained_blocks(blocks: int, settings: TrainingConfig) -> int:
     """How many blocks a training on so many goes through: all of them `epochs` times, in whole steps."""
-    per_epoch = math.ceil(blocks / settings.batch_size)
-    return blocks_after(math.ceil(settings.epochs * per_epoch), blocks, settings.batch_size)
+    return blocks_after(steps_of(blocks, settings.epochs, settings.batch_size), blocks, settings.batch_size)
+
+
+def steps_of(blocks: int, epochs: float, batch_size: int) -> int:
+    """Optimiser steps of a training on so many blocks."""
+    return math.ceil(epochs * math.ceil(blocks / batch_size))
 
 
 def blocks_each(total: int, shares: dict[str, float]) -> dict[str, int]:

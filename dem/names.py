@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from dem.checkpoints import Checkpoint
 from dem.common import model_config, stored_names
+from dem.reading import damage_named
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Names:
     @classmethod
     def of(cls, folder: Path) -> "Names":
         """Of the model that the configuration in `folder` describes."""
-        with torch.device("meta"):
+        with damage_named(f"no model can be built of {folder / 'config.json'}"), torch.device("meta"):
             model = AutoModelForCausalLM.from_config(model_config(folder), trust_remote_code=False)
         groups: dict[str, list[str]] = {}
         for name, tied_to in model.all_tied_weights_keys.items():

@@ -14,6 +14,7 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 
 from dem.errors import RequestError
+from dem.reading import read_json
 
 if TYPE_CHECKING:
     from transformers import Mamba2Config, MambaConfig
@@ -126,10 +127,10 @@ def transformers_weights(weights: dict[str, torch.Tensor], tied: bool, path: Pat
 
 def _native_config(folder: Path) -> dict[str, Any] | None:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # transformers, asked next, says what is wrong with it
+        config = read_json(folder / "config.json")
+    except RequestError:  # transformers, asked next, says what is wrong with it
         return None
-    is_native = isinstance(config, dict) and "model_type" not in config and {"d_model", "n_layer"} <= config.keys()
+    is_native = "model_type" not in config and {"d_model", "n_layer"} <= config.keys()
     return config if is_native else None
 
 

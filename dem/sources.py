@@ -3,25 +3,27 @@
 import copy
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
+import peft
 import torch
 from peft import PeftConfig, PeftModel, set_peft_model_state_dict
 from peft.tuners.lora.layer import Conv1d, Conv2d, Embedding, Linear, LoraLayer, ParamWrapper
 from peft.utils.other import AuxiliaryTrainingWrapper, ModulesToSaveWrapper
-from peft.utils.save_and_load import load_peft_weights
 from torch import nn
 
 from dem import mamba
-from dem.checkpoints import Checkpoint, matrix_shape, tile_rows
-from dem.common import read_json
+from dem.checkpoints import Checkpoint, matrix_shape, refuse_compiled, tile_rows
+from dem.common import log, read_json
 from dem.diff_writing import Delta
 from dem.diffs import adapter_fingerprint
 from dem.errors import RequestError
 from dem.layout import RUN_RECORD
 from dem.names import Names
 from dem.run_record import read_record
+from dem.tensor_files import load_pickled, load_safetensors
 
 NOT_A_DIFFERENCE = (
     "layer_replication",
@@ -37,6 +39,9 @@ INITIAL_WEIGHTS = (True, False, "gaussian", "eva", "orthogonal")
 
 PREFIX = "base_model.model."
 """Of every name in an adapter's file."""
+
+UNUSED = ([], {}, "")
+"""With None and False, the values of a setting of PEFT's that is not used."""
 
 CHECKED_ROWS = 8
 
@@ -101,11 +106,12 @@ def _read_weights(
     adapter: Path, names: Names, stored: dict[str, str], checkpoint: Checkpoint
 ) -> dict[str, torch.Tensor]:
     """The tensors in the adapter's file, by their names there."""
-    try:
-        weights = load_peft_weights(str(adapter), device="cpu")
-    except Exception as error:  # torch and safetensors each raise their own for a damaged file
-        raise RequestError(f"the adapter in {adapter} cannot be read: {str(error).splitlines()[0]}") from None
+    safe = adapter / "adapter_model.safetensors"
+    weights = load_safetensors(safe) if safe.is_file() else load_pickled(adapter / "adapter_model.bin")
+    refuse_compiled(weights, adapter)
     for key, value in weights.items():
+        if not value.is_floating_point():
+            raise RequestError(f"the adapter in {adapter} cannot be read: {key} is of type {value.dtype}")
         name = _base_name(key)
         if name in names.ends and name in stored and value.shape[:1] != checkpoint.shape(stored[name])[:1]:
             there = checkpoint.shape(stored[name])[0]
@@ -140,8 +146,10 @@ def _adapted(
     try:
         with mamba.out_proj_allowed(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what PEFT would advise whoever trains
+            settings = read_json(adapter / "adapter_config.json")
             config = PeftConfig.from_pretrained(str(adapter))
             _refuse_what_is_no_difference(config, adapter)
+            _refuse_what_is_unknown(config, settings, adapter)
             config.inference_mode = True
             model = PeftModel(names.model, config, low_cpu_mem_usage=True)  # no weights of its own
             wrapped = _keys_of_wrappers(model)
@@ -175,13 +183,28 @@ def _refuse_what_is_no_difference(config: PeftConfig, adapter: Path) -> None:
             f"init_lora_weights={config.init_lora_weights} (which changes the base; save it with PEFT's "
             "path_initial_model_for_weight_conversion)"
         )
-    held += [
-        name
-        for name, value in read_json(adapter / "adapter_config.json").items()
-        if value and not hasattr(config, name)
-    ]
     if held:
         raise RequestError(f"{adapter} uses {', '.join(held)}, of which no difference is made")
+
+
+def _refuse_what_is_unknown(config: PeftConfig, settings: dict[str, Any], adapter: Path) -> None:
+    """Refuse settings of a newer PEFT that are in use.
+
+    An adapter is saved with all settings, used or not. The fields of PEFT's LoRA configuration are the same in all
+    releases from 0.21.0 to 0.21.2, the newest known here; what a later one adds is not known. But each setting that
+    changes what an adapter computes has so far been off at None, false or empty: so these are taken for not used.
+    """
+    known = {field.name for field in fields(config)}
+    unknown = {name: value for name, value in settings.items() if name not in known}
+    used = [name for name, value in unknown.items() if value is not None and value is not False and value not in UNUSED]
+    written = f"{adapter} was written by PEFT {settings.get('peft_version') or 'of a version that it does not name'}"
+    if used:
+        raise RequestError(
+            f"{written} and uses {', '.join(used)}, which PEFT {peft.__version__} here does not know: install that "
+            "version (pip install --upgrade peft), or save the adapter without it"
+        )
+    if unknown:
+        log.info(f"{written}; not known here and not used: {', '.join(unknown)}")
 
 
 def _keys_of_wrappers(model: PeftModel) -> set[str]:

@@ -1,16 +1,19 @@
 """Stage 1: train one LoRA adapter on one domain, or on a mixture of them to compare a merge with.
 
     python dem/train_individual.py --config configs/yunmin_3b.yaml --domain web
+    python dem/train_individual.py --config configs/yunmin_3b.yaml --domain all --dry-run
 
 Reads parquet_ready/<domain>.parquet; writes checkpoints/lora_<domain>/, logs/train_<domain>.log and
 summary/train_<domain>.csv with a .png. Any field of the config can be set by its dotted name:
 --training.learning_rate 1e-4. An interrupted training goes on where it was; a finished one is not done again unless
---overwrite says so. On several GPUs: accelerate launch --config_file configs/accelerate/ddp.yaml with the rest of the
+--overwrite says so. --dry-run trains nothing: it counts the text, times a few steps and says what the training would
+take and need. On several GPUs: accelerate launch --config_file configs/accelerate/ddp.yaml with the rest of the
 command after it (see README.md). A small try of all stages on a CPU: make demo.
 """
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
@@ -18,22 +21,45 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
 
 from dem.command_line import Request, parse_request
 from dem.errors import run_script
+from dem.evaluation.named_files import require_named_files
 from dem.layout import RUN_RECORD
 from dem.utf8 import in_utf8
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train the adapter that the command line asks for."""
-    train(parse_request(__doc__, argv, stage=1))
+    """Train the adapter that the command line asks for, or only say what that would take."""
+    request = parse_request(__doc__, argv, stage=1)
+    if request.dry_run:
+        from dem.training_rehearsal import rehearse
+
+        rehearse(request)
+    else:
+        train(request)
 
 
 def train(request: Request) -> None:
-    """Check every input, train the adapter of the request's domain or mixture, and put it in its place."""
-    config, layout, domain = request.config, request.layout, request.domain
-    shares = config.data.shares(domain)
-    files = {name: layout.parquet_files(name) for name in (config.domains if shares else [domain])}
+    """Train the adapter of the request's domain or mixture, as the only run that does so."""
+    config, layout = request.config, request.layout
+    domains = config.domains if config.data.shares(request.domain) else [request.domain]
+    files = {name: layout.parquet_files(name) for name in domains}
+    require_named_files(request)
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
+    from dem import processes
+    from dem.locks import one_run
+
+    processes.join()
+    with ExitStack() as held:
+        with processes.main_first():
+            notes = held.enter_context(one_run([layout.training_output(request.domain)])) if processes.is_main() else []
+        train_alone(request, files, notes)
+
+
+def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]) -> None:
+    """Check every input, train the adapter on the text in `files`, put it in its place; the log gets `notes` too."""
+    config, layout, domain = request.config, request.layout, request.domain
+    shares = config.data.shares(domain)
+
     from dem import plots, processes, training
     from dem.atomic import new_folder, require_replaceable, require_writable
     from dem.checkpoints import Checkpoint
@@ -48,38 +74,40 @@ def train(request: Request) -> None:
         require_vocabulary,
         start_log,
     )
-    from dem.evaluation.named_files import require_named_files
+    from dem.positions import require_positions
     from dem.run_record import run_record
     from dem.trained_adapter import adapter_files
     from dem.training_blocks import TrainingText
     from dem.training_states import SavedStates, saving
 
-    require_named_files(request)
-    processes.join()
     training.require_equal_shares(config.training.batch_size)
     table, picture = layout.train_summary(domain, ".csv"), layout.train_summary(domain, ".png")
     require_replaceable(layout.adapter(domain))
     require_writable(layout.train_log(domain).parent, table.parent)
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
+    require_positions(base, config.data.max_length)
     tokenizer = load_tokenizer(base)
+    start_log(None)  # the log of a finished training is left as it is
+    for name in files:
+        log.info(layout.parquet_listing(name))
     text = TrainingText(files, config, shares)
 
-    start_log(None)  # the log of a finished training is left as it is
     fingerprint = checkpoint.fingerprint()
     record = run_record(config, fingerprint, model_config(base), tokenizer, text.fingerprint, shares)
     if not request.overwrite and training.is_trained(layout.adapter(domain), record):
+        for line in notes:
+            log.info(line)
         return
 
     precision = choose_precision(config.training.precision)
-    run = record | {"processes": processes.count(), "precision": precision.name}
-    states = SavedStates(layout.training_state(domain), run)
+    states = SavedStates(layout.training_state(domain), training.described(record, precision))
     going_on = processes.on_main(states.can_go_on, request.overwrite)
 
     blocks = text.blocks(tokenizer)
     start_log(layout.train_log(domain), append=going_on)
     training.log_surroundings(config, base)
-    for line in blocks.notes:
+    for line in [*notes, *blocks.notes]:
         log.info(line)
     log.info(f"{len(blocks.train):,} blocks of {config.data.max_length} tokens, {config.training.batch_size} a step")
     log.info(f"precision: {precision.name}: {precision.reason}")

@@ -18,13 +18,14 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
+    TrainerCallback,
     TrainingArguments,
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from dem import mamba, processes
 from dem.chunked_loss import choose_loss_at_first_batch, use_chunked_loss
-from dem.common import log, progress_wanted, reuse_freed_memory
+from dem.common import Precision, log, progress_wanted, reuse_freed_memory
 from dem.config import Config
 from dem.convergence import ConvergenceLog, ProgressBar
 from dem.errors import RequestError, SharedError, WorkError
@@ -50,6 +51,11 @@ def log_surroundings(config: Config, base: Path) -> None:
     log.info(f"configuration: {json.dumps(config.as_dict(), ensure_ascii=False)}")
 
 
+def described(record: dict[str, Any], precision: Precision) -> dict[str, Any]:
+    """What a saved state is of: the record of the training, and how it runs here."""
+    return record | {"processes": processes.count(), "precision": precision.name}
+
+
 def require_equal_shares(batch_size: int) -> None:
     """Refuse an effective batch that cannot be dealt out evenly."""
     if batch_size % processes.count():
@@ -65,6 +71,14 @@ def with_adapter(model: PreTrainedModel, config: Config) -> peft.PeftModel:
     Raises:
         RequestError: a target module matches nothing or cannot train.
     """
+    model = adapted(model, config)
+    _log_targets(model, "chosen for its architecture" if config.lora.target_modules == "auto" else "as asked")
+    log.info(mamba.how_to_load(model))
+    return model
+
+
+def adapted(model: PreTrainedModel, config: Config) -> peft.PeftModel:
+    """`with_adapter`, unsaid."""
     transformers.set_seed(config.training.seed)
     chosen = config.lora.target_modules
     settings = peft.LoraConfig(
@@ -79,13 +93,11 @@ def with_adapter(model: PreTrainedModel, config: Config) -> peft.PeftModel:
             model = peft.get_peft_model(model, settings)
     except ValueError as error:  # PEFT's words for a target that matches nothing or cannot be adapted
         raise RequestError(f"lora.target_modules: {error}") from None
-    adapted = model.targeted_module_names
-    if chosen != "auto" and (lost := [n for n in chosen if not any(f".{m}".endswith(f".{n}") for m in adapted)]):
+    targeted = model.targeted_module_names
+    if chosen != "auto" and (lost := [n for n in chosen if not any(f".{m}".endswith(f".{n}") for m in targeted)]):
         raise RequestError(f"lora.target_modules: no module of the base is named {', '.join(lost)}")
     _refuse_tied_ends(model)
     _share_adapters_of_tied_weights(model)
-    _log_targets(model, "chosen for its architecture" if chosen == "auto" else "as asked")
-    log.info(mamba.how_to_load(model))
     return model
 
 
@@ -105,7 +117,8 @@ def _share_adapters_of_tied_weights(model: peft.PeftModel) -> None:
     first: dict[int, LoraLayer] = {}
     for module in model.modules():
         if isinstance(module, LoraLayer):
-            sharer = first.setdefault(module.get_base_layer().weight.data_ptr(), module)
+            weight = module.get_base_layer().weight
+            sharer = first.setdefault(weight.data_ptr() or id(weight), module)  # 0 on the meta device
             for name in module.adapter_layer_names:
                 setattr(module, name, getattr(sharer, name))
 
@@ -139,8 +152,11 @@ def run_training(
     precision: str,
     states: SavedStates,
     table: Path,
+    watching: tuple[TrainerCallback, ...] = (),
 ) -> tuple[float, int]:
     """Train the adapter; go on from the newest of `states` if there is one, and keep the convergence in `table`.
+
+    `watching` are told of what happens beside this project's own callbacks.
 
     The effective batch is `training.batch_size` blocks, in all processes together. Where the share of a process does
     not fit into its GPU's memory, it goes through the model in equal parts, whose gradients are accumulated.
@@ -173,6 +189,8 @@ def run_training(
         trainer.add_callback(MarkComplete(states))
         trainer.add_callback(on_signal)
         trainer.add_callback(convergence)
+        for callback in watching:
+            trainer.add_callback(callback)
         fits = True
         try:
             trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)

@@ -12,6 +12,7 @@ from dem.checkpoints import files_fingerprint
 from dem.config import Config
 from dem.corpus import SPLITS, Corpus, Split, blocks, tokenizer_fingerprint
 from dem.errors import RequestError
+from dem.split_size import split_warnings
 
 BLOCKS_VERSION = 2
 """Part of the key under which blocks are kept; raise it when `corpus.blocks` changes."""
@@ -64,11 +65,13 @@ class TrainingText:
         train = {domain: self._block_dataset(domain, "train", tokenizer) for domain in self._corpora}
         tune = {domain: self._block_dataset(domain, "tune", tokenizer) for domain in self._corpora}
         for domain, some in train.items():
-            _require_one_block(some, length, self._corpora[domain].files[0])
+            longest = len(some[0]["input_ids"]) if len(some) else 0
+            require_one_block(longest, length, self._corpora[domain].files[0])
         notes = [
             f"{domain}: {', '.join(f'{corpus.counts[split]:,} {split}' for split in SPLITS)} documents"
             for domain, corpus in self._corpora.items()
         ]
+        notes += [line for domain, corpus in self._corpora.items() for line in split_warnings(domain, corpus.counts)]
         if self._shares:
             own, how = mixtures.mix_training(train, self._shares, settings)
             watched, with_what = mixtures.mix_tuning(tune, self._shares, length, TUNE_BLOCKS, settings.seed)
@@ -100,11 +103,14 @@ class TrainingText:
             ) from None
 
 
-def _require_one_block(train_blocks: datasets.Dataset, max_length: int, source: Path) -> None:
-    """Refuse a domain whose training text does not fill one block."""
-    longest = len(train_blocks[0]["input_ids"]) if len(train_blocks) else 0
-    if longest < max_length:
+def require_one_block(tokens: int, max_length: int, source: Path) -> None:
+    """Refuse a domain whose training text, of so many tokens, does not fill one block.
+
+    Raises:
+        RequestError: it does not.
+    """
+    if tokens < max_length:
         raise RequestError(
-            f"{source}: too little text for one block: {longest} tokens to train on, data.max_length is {max_length}; "
+            f"{source}: too little text for one block: {tokens} tokens to train on, data.max_length is {max_length}; "
             "give more text or lower data.max_length"
         )

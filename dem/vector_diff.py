@@ -16,6 +16,7 @@ import math
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
 
 from dem.command_line import ALL_DOMAINS, Request, parse_request
 from dem.errors import RequestError, run_script
+from dem.evaluation.named_files import require_named_files
+from dem.locks import one_run
 from dem.utf8 import in_utf8
 
 if TYPE_CHECKING:
@@ -38,26 +41,40 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def make_differences(request: Request) -> None:
-    """Compute, write and summarise the difference of the request's domain, or of all."""
+    """Make the difference of the request's domain, or of all, as the only run that does so; or rehearse it."""
     config, layout = request.config, request.layout
     if request.domain == ALL_DOMAINS and request.model:
         raise RequestError(f"--model is of one domain: name it in place of --domain {ALL_DOMAINS}")
     domains = config.domains if request.domain == ALL_DOMAINS else [request.domain]
-    origins = {d: Path(request.model) if request.model else layout.existing_adapter(d) for d in domains}
+    origins = _origins(request, domains)
+    require_named_files(request)
+    with nullcontext([]) if request.dry_run else one_run(map(layout.difference_output, domains)) as notes:
+        make_alone(request, origins, notes)
+
+
+def make_alone(request: Request, origins: dict[str, Path], notes: list[str]) -> None:
+    """Compute, write and summarise each domain's difference, of what is in its origin; the log gets `notes` too."""
+    config, layout = request.config, request.layout
 
     # Imported only now, so that --help and a wrong request do not wait for torch.
-    from dem.atomic import require_writable
     from dem.checkpoints import Checkpoint
-    from dem.common import base_folder, start_log
-    from dem.evaluation.named_files import require_named_files
+    from dem.common import base_folder, log, start_log
+    from dem.outputs import require_outputs
     from dem.trained_adapter import base_files
 
-    require_named_files(request)
-    for domain in domains:
-        require_writable(layout.diff_vector(domain).parent, layout.diff_summary(domain, ".json").parent)
+    for domain in origins:
+        folders = (layout.diff_vector(domain).parent, layout.diff_summary(domain, ".json").parent)
+        require_outputs(*folders, dry_run=request.dry_run)
     start_log(None)
+    for line in notes:
+        log.info(line)
     base = base_folder(config.base_model)
     checkpoint, files = Checkpoint(base), base_files(base)
+    if request.dry_run:
+        from dem.difference_plan import rehearse
+
+        rehearse(request, origins, checkpoint, files)
+        return
     with ThreadPoolExecutor(1) as beside:  # where files are read while the rest computes
 
         @cache
@@ -70,6 +87,19 @@ def make_differences(request: Request) -> None:
         ]
         for report in reports:
             report.result()
+
+
+def _origins(request: Request, domains: list[str]) -> dict[str, Path]:
+    """The folder of the adapter or model that each domain's difference is made of, by domain."""
+    origins, mistakes = {}, []
+    for domain in domains:
+        try:
+            origins[domain] = Path(request.model) if request.model else request.layout.existing_adapter(domain)
+        except RequestError as mistake:
+            mistakes.append(str(mistake))
+    if mistakes:
+        raise RequestError("; ".join(mistakes))
+    return origins
 
 
 def make_difference(
@@ -91,7 +121,7 @@ def make_difference(
     """
     from dem.atomic import new_file, require_space
     from dem.common import log, progress_bar
-    from dem.diff_statistics import Moments, Statistics, spread
+    from dem.diff_statistics import Statistics, require_meaning, spread
     from dem.diff_writing import stored_bytes, write_index, write_vector
     from dem.diffs import Index
     from dem.full_model import model_deltas, model_source, open_model
@@ -119,11 +149,7 @@ def make_difference(
     log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements; {size / 2**30:.2f} GiB to write")
     require_space(vector.parent, size)
     spreads = {delta.name: spread(delta) for delta in deltas}
-    if broken := [name for name, moments in spreads.items() if not math.isfinite(moments.mean + moments.m2)]:
-        raise RequestError(f"the difference of {broken[0]} is not finite: {origin} holds NaN or Inf; make it again")
-    norm = sum(spreads.values(), Moments()).l2_norm
-    if config.diff.normalize == "l2" and norm == 0:
-        raise RequestError(f"{origin} changes nothing (its difference is 0): diff.normalize l2 has no meaning")
+    norm = require_meaning(spreads, origin, config.diff.normalize)
     factor = 1 / norm if config.diff.normalize == "l2" else 1.0
     statistics = Statistics(spreads, factor)
     with new_file(vector) as partial:

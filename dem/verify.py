@@ -25,6 +25,7 @@ from dem.common import model_config, stored_names
 from dem.errors import WorkError
 from dem.families import FAMILIES
 from dem.merging import Merge
+from dem.reading import damage_named
 from dem.rewrite import Passing, rewrite, unrounded_dtype
 from dem.streams import Scratch, buffers, in_order, one_thread_each
 
@@ -178,7 +179,7 @@ class Frame:
     def __init__(self, folder: Path, dtype: torch.dtype = torch.float32):
         """Of the configuration in `folder`, to compute in `dtype`."""
         self.dtype = dtype
-        with init_empty_weights():
+        with damage_named(f"no model can be built of {folder / 'config.json'}"), init_empty_weights():
             self.model = AutoModelForCausalLM.from_config(
                 model_config(folder), dtype=dtype, experts_implementation=EXPERTS
             ).eval()

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scipy import stats
+
 from dem.diffs import adapter_fingerprint
 from dem.evaluation.answers import Answers
+from dem.evaluation.metrics import FORMAT
 from dem.evaluation.prompts import Prompt
 from dem.evaluation.ratings import CRITERIA, Ratings, answer_id
 from dem.evaluation.report import ModelResult
@@ -19,10 +22,17 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def perplexity(value: float | None, change: tuple[float, float | None, float | None] | None) -> dict[str, Any]:
-    interval = change and dict(zip(("relative", "low", "high"), change, strict=True))
-    counts = {"nll": 1.0, "tokens": 10, "bytes": 30, "documents": 5}
-    return {"perplexity": value, "bits_per_byte": 1.0, **counts, "change": interval}
+def perplexity(
+    value: float | None, change: tuple[float, float | None, float | None] | None, documents: int = 50
+) -> dict[str, Any]:
+    counts = {"nll": 1.0, "tokens": 10, "bytes": 30, "documents": documents}
+    return {"perplexity": value, "bits_per_byte": 1.0, **counts, "change": change and change_of(*change)}
+
+
+def change_of(relative: float, low: float | None, high: float | None) -> dict[str, float | None]:
+    """A change as it is written; its p-value is that of a normal estimate with this 95% interval."""
+    p = None if low is None else 2 * stats.norm.sf(abs(relative) / max((high - low) / 3.92, 1e-9))
+    return {"relative": relative, "low": low, "high": high, "p": p}
 
 
 @dataclass
@@ -50,12 +60,13 @@ class MergedPlace:
         write_json(adapter / "adapter_config.json", {"of": domain})
         write_json(adapter / RUN_RECORD, {"seconds": seconds} if seconds is not None else {})
 
-    def summary(self, domain: str, norm=0.5, distance: float | None = 0.02, sample=5000, vector=None) -> None:
+    def summary(self, domain, norm=0.5, distance: float | None = 0.02, sample=5000, vector=None, count=10**12) -> None:
         normality = {"test": "D'Agostino-Pearson", "sample": sample, "seed": 0, "statistic": 1.0, "p_value": 1e-9}
         content = {
             "vector_fingerprint": vector or f"vector of {domain}",
             "norm_before_normalisation": norm,
             "l2_norm": norm,
+            "count": count,
             "kurtosis": 0.4,
             "share_beyond_3_sigma": 0.005,
             "normality": {**normality, "ks_distance": distance},
@@ -82,17 +93,18 @@ class MergedPlace:
     def merged(self) -> str:
         return hashlib.sha256(self.layout.merge_record.read_bytes()).hexdigest()
 
-    def durations(self, merge: float, evaluation: float | None) -> None:
-        write_json(self.layout.durations, {"merged": self.merged, "merge": merge, "evaluation": evaluation})
+    def durations(self, merge: float, evaluation: float | None, **others: float) -> None:
+        content = {"merged": self.merged, "merge": merge, "evaluation": evaluation, **others}
+        write_json(self.layout.durations, content)
 
     def metrics(self, change, harness_note="not asked for", **more: Any) -> None:
         """Metrics in which merged has this change on every domain; `more` replaces merged's by domain."""
         names = [*self.domains, "all"]
         merged = {d: perplexity(19.0, change) for d in names} | more
-        base = {d: p and perplexity(20.0, None) for d, p in merged.items()}
+        base = {d: p and perplexity(20.0, None, p["documents"]) for d, p in merged.items()}
         models = {"base": base, **{d: merged for d in self.domains}, "merged": merged}
         content = {
-            "format": 1,
+            "format": FORMAT,
             "versions": {"torch": "2.13.0+cpu"},
             "settings": {"max_length": 64},
             "fingerprints": {"merged": self.merged},

@@ -24,6 +24,7 @@ from torch.distributed.tensor import DTensor
 from transformers.models.mamba import modeling_mamba
 
 from dem import common, errors, mamba, processes
+from dem.locks import one_run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONFIGS = REPOSITORY / "configs" / "accelerate"
@@ -224,6 +225,15 @@ def test_what_the_main_process_cannot_do_stops_both(workplace, monkeypatch):
     assert statuses == [2, 1], output
     (error,) = errors_in(output)
     assert "token blocks cannot be kept" in error
+
+
+def test_a_domain_that_another_run_trains_is_refused_by_both(workplace):
+    with one_run([workplace.layout.training_output("web")]):
+        statuses, output = together(workplace)
+    assert statuses == [2, 1], output
+    (error,) = errors_in(output)
+    assert f"{workplace.layout.adapter('web')} is being written by process {os.getpid()} " in error
+    assert not workplace.layout.train_log("web").exists()
 
 
 def shard_as_if_on_gpus() -> None:

@@ -9,6 +9,7 @@ from scipy import stats
 
 from dem.evaluation.acceptance import acceptance_page, criteria, in_words, sampling_error
 from dem.evaluation.evidence import gather
+from dem.evaluation.metrics import FORMAT
 from dem.layout import RUN_RECORD, Layout
 
 TRAINING, MERGE, PERPLEXITY, PROMPTS, NORM, DISTRIBUTION = range(6)
@@ -142,7 +143,6 @@ def test_norm(place, norm, expected):
     "distance, sample, expected",
     [
         (0.02, 5000, ("pass", False)),
-        (0.05, 10**9, ("pass", True)),
         (0.0499, 10**9, ("pass", False)),
         (0.045, 5000, ("pass", True)),
         (0.06, 5000, ("fail", True)),
@@ -153,6 +153,63 @@ def test_norm(place, norm, expected):
 def test_distribution(place, distance, sample, expected):
     place.summary("web", distance=distance, sample=sample)
     assert verdict(place, DISTRIBUTION) == expected
+
+
+@pytest.mark.parametrize(
+    "distance, sample, count, expected",
+    [
+        (0.0501, 640, 640, ("fail", False)),  # all elements were looked at
+        (0.0499, 640, 640, ("pass", False)),
+        (0.05, 5000, 5000, ("pass", False)),
+        (0.045, 5000, 5040, ("pass", False)),  # so few are left that they cannot change it
+        (0.045, 5000, 10**6, ("pass", True)),
+        (0.0501, 5000, None, ("fail", True)),  # a summary that does not say of how many
+    ],
+)
+def test_where_all_elements_were_looked_at_nothing_is_uncertain(place, distance, sample, count, expected):
+    place.summary("web", distance=distance, sample=sample, count=count)
+    assert verdict(place, DISTRIBUTION) == expected
+
+
+def test_the_sampling_error_is_that_of_samples_without_replacement():
+    generator, size, count = np.random.default_rng(0), 2000, 4000
+    whole = np.sort(generator.normal(size=count))
+    steps = np.arange(1, count + 1) / count
+    gaps = []
+    for _ in range(400):
+        some = np.sort(generator.choice(whole, size, replace=False))
+        gaps.append(np.abs(np.searchsorted(some, whole, side="right") / size - steps).max())
+    assert np.mean(np.array(gaps) <= sampling_error(size, count)) == pytest.approx(0.95, abs=0.03)
+    assert sampling_error(count, count) == 0
+
+
+@pytest.mark.parametrize(
+    "set_up, number, expected, words",
+    [
+        (lambda p: p.metrics((-0.0299999, -0.04, -0.02)), PERPLEXITY, "fail", "**2.99999% lower"),
+        (lambda p: p.metrics((-0.05, -0.06, -0.0299999)), PERPLEXITY, "pass", "interval 2.99999% to 6.0% lower"),
+        (lambda p: p.metrics((-0.1000001, -0.11, -0.09)), PERPLEXITY, "pass", "**10.00001% lower"),
+        (lambda p: p.metrics((-0.0000004, -0.01, 0.01)), PERPLEXITY, "fail", "**0.00004% lower"),
+        (lambda p: p.summary("web", norm=0.9999999), NORM, "pass", "**0.9999999**"),
+        (lambda p: p.summary("web", norm=1.0000001), NORM, "fail", "**1.0000001**"),
+        (lambda p: p.summary("web", distance=0.0500001), DISTRIBUTION, "fail", "**0.0500001**"),
+        (lambda p: p.summary("web", distance=0.0499999), DISTRIBUTION, "pass", "**0.0499999**"),
+        (lambda p: p.train("web", 7200.5), TRAINING, "fail", "**2 h 0.01 min**"),
+        (lambda p: p.train("web", 7199.9), TRAINING, "pass", "**1 h 59.998 min**"),
+        (lambda p: p.durations(600, 600.02), MERGE, "fail", "**20.0003 min**"),
+        (lambda p: p.durations(600, 599.99), MERGE, "pass", "**19.9998 min**"),
+    ],
+)
+def test_a_figure_is_shown_on_its_side_of_the_target(place, set_up, number, expected, words):
+    set_up(place)
+    assert judged(place, number).verdict == expected and words in judged(place, number).measured
+    if number in (NORM, DISTRIBUTION):
+        assert f"| {words.strip('*')} |" in acceptance_page(gather(place.layout))
+
+
+def test_of_too_few_documents_the_verdict_says_how_many(place):
+    place.metrics((-0.05, None, None), all=perplexity(19.0, (-0.05, None, None), documents=7))
+    assert judged(place, PERPLEXITY).doubt == "no interval, of 7 test documents, fewer than 20"
 
 
 def test_one_domain_that_surely_fails_leaves_no_doubt(place):
@@ -205,7 +262,7 @@ def test_of_nothing_nothing_is_measured(tmp_path):
         lambda p: write_json(p.layout.diff_summary("web", ".json"), {"vector_fingerprint": "vector of web"}),
         lambda p: p.layout.answers.write_text("{}"),
         lambda p: p.layout.ratings.write_text("{}"),
-        lambda p: write_json(p.layout.metrics, {"format": 1, "models": {"base": {"perplexity": 3}}}),
+        lambda p: write_json(p.layout.metrics, {"format": FORMAT, "models": {"base": {"perplexity": 3}}}),
         lambda p: (p.layout.adapter("web") / RUN_RECORD).write_text('{"seconds": "long"}'),
     ],
 )

@@ -132,9 +132,9 @@ def results():
 
 
 def scores(mean):
-    """Of three documents, each with the same mean negative log-likelihood."""
-    documents = [Document(range(1 + n), 3 * n) for n in (10, 20, 70)]
-    return Scores.of([mean * n for n in (10, 20, 70)], documents)
+    """Of thirty documents, each with the same mean negative log-likelihood."""
+    sizes = (10, 20, 70) * 10
+    return Scores.of([mean * n for n in sizes], [Document(range(1 + n), 3 * n) for n in sizes])
 
 
 def test_reports_say_what_was_measured_and_what_was_not():
@@ -144,7 +144,8 @@ def test_reports_say_what_was_measured_and_what_was_not():
     assert float(table[1][1]) == pytest.approx(math.exp(3), rel=1e-5) and table[1][2] == ""
     lines = perplexity_lines(metrics)
     change = f"{math.exp(-0.1) - 1:+.1%}"
-    assert "not measured" in lines[1] and f"{math.exp(2.9):.2f} ({change}, {change} to {change})" in lines[2]
+    assert lines[1].split() == ["documents", "30", "0", "30"]
+    assert "not measured" in lines[2] and f"{math.exp(2.9):.2f} ({change}, {change} to {change})" in lines[3]
 
     answers = Answers([Prompt("질문\n답변:", "가나"), Prompt("민호:", None)], results(), 8, None)
     page = prompt_comparison(answers, Ratings())

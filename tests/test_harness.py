@@ -13,7 +13,7 @@ import yaml
 from conftest import make_adapter, make_base
 from peft import PeftModel
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from dem import mamba
 from dem.config import HarnessConfig, MultipleChoiceConfig
@@ -261,6 +261,21 @@ def test_a_prompt_too_long_is_counted(tmp_path, model, tokenizer, caplog, monkey
     with caplog.at_level("INFO", logger="dem"):
         run_harness(model, tokenizer, prepared(write(tmp_path / "q.jsonl", rows)))
     assert f"{len(rows[0]['choices'])} requests are longer than 2048 tokens" in caplog.text
+
+
+@needs_harness
+@pytest.mark.parametrize("model_type", ["mpt", "gpt2"])
+def test_a_prompt_is_cut_to_the_models_positions(tmp_path, tokenizer, model_type, caplog, monkeypatch):
+    monkeypatch.setattr(harness_module.log, "propagate", True)
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": len(tokenizer)}
+    limit = {"max_seq_len" if model_type == "mpt" else "n_positions": 64}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **small, **limit)).eval()
+    rows = make_rows(4)
+    rows[0]["question"] = "봄 여름 가을 겨울 " * 90
+    with caplog.at_level("INFO", logger="dem"):
+        found = run_harness(model, tokenizer, prepared(write(tmp_path / "q.jsonl", rows)))
+    assert "requests are longer than 64 tokens" in caplog.text
+    assert "failed" not in found["mine"] and found["mine"]["rows"] == 4
 
 
 @needs_harness

@@ -21,6 +21,7 @@ from dem.checkpoints import Checkpoint
 from dem.config import Config, DataConfig, TrainingConfig
 from dem.corpus import Corpus, blocks
 from dem.evaluation.evidence import gather
+from dem.evaluation.intervals import LEAST
 from dem.evaluation.mixture_costs import cost_lines
 from dem.evaluation.mixtures import find_mixtures
 from dem.evaluation.team_report import publish_report
@@ -174,9 +175,10 @@ def test_a_mixture_is_trained_on_as_much_and_reported_beside_the_merge(workplace
     merged_all, mixed_all = (metrics["models"][name]["perplexity"]["all"] for name in ("merged", "섞음"))
     change = merged_all["perplexity"] / mixed_all["perplexity"] - 1
     against = metrics["against"]["섞음"]
-    assert against["relative"] == pytest.approx(change) and against["low"] < against["relative"] < against["high"]
+    assert against["relative"] == pytest.approx(change)
+    assert merged_all["documents"] < LEAST and against["low"] is None
     page = workplace.layout.report.read_text(encoding="utf-8")
-    assert f"the adapter trained on the mixture 섞음: {change:+.2%} (" in page
+    assert f"the adapter trained on the mixture 섞음: {change:+.2%}, " in page
     assert f"| 2 adapters, merged | a domain each | {tokens['섞음']:,} |" in page and "equal tokens" not in page
     assert f"| 섞음 | social 25%, web 75% | {tokens['섞음']:,} |" in page
     assert "섞음" not in workplace.layout.acceptance.read_text(encoding="utf-8")

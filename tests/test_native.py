@@ -127,9 +127,9 @@ def make_twin(folder: Path, native: dict, config: dict, tokenizer) -> Path:
         "use_bias": s["bias"],
         "use_conv_bias": s["conv_bias"],
         "tie_word_embeddings": config["tie_embeddings"],
-        "eos_token_id": None,
-        "pad_token_id": None,
-        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
     }
     if config["ssm_cfg"].get("layer") == "Mamba2":
         heads = s["expand"] * config["d_model"] // s["headdim"]
@@ -306,7 +306,7 @@ def test_all_stages_give_what_they_give_for_transformers_checkpoint(place, token
     model, report = AutoModelForCausalLM.from_pretrained(place.layout.merged_model, output_loading_info=True)
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert torch.equal(logits_of(model.float()), merged_logits)
-    assert files == {p.name for p in place.layout.merged_model.iterdir()} - {"generation_config.json"}
+    assert files == {p.name for p in place.layout.merged_model.iterdir()}
     theirs = json.loads((place.layout.merged_model / "config.json").read_text())
     assert written == theirs
 

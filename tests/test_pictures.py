@@ -132,8 +132,12 @@ def _within(place, interval) -> bool:
 
 
 def test_perplexity_cells_hold_value_sign_and_doubt(tmp_path, drawn):
-    row = {"web": perplexity(19.0, Change(-0.05, -0.06, -0.04)), "sns": perplexity(12345.6, Change(0.01, -0.01, 0.03))}
-    base = {"web": perplexity(20.0), "sns": perplexity(12222.0)}
+    row = {
+        "web": perplexity(19.0, Change(-0.05, -0.06, -0.04, 1e-4)),
+        "sns": perplexity(12345.6, Change(0.01, 0.0001, 0.03, 0.04)),  # sure by itself, and not of two
+        "법률": perplexity(12345.6, Change(0.01, 0.0001, 0.03, 0.03)),
+    }
+    base = {"web": perplexity(20.0), "sns": perplexity(12222.0), "법률": perplexity(12222.0)}
     models = {"base": ModelMetrics(1.0, base, {}, {}), "merged": ModelMetrics(1.0, row, {}, {})}
     pictures.perplexity(Metrics(models, {}, {}, versions={}), tmp_path / "p.png")
     words = [t.get_text() for t in shown(drawn["p"])]

@@ -20,6 +20,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from dem.config import DataConfig
 from dem.corpus import Corpus
 from dem.evaluation import comparison
+from dem.evaluation.acceptance import GAIN
+from dem.evaluation.digits import figure
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -140,7 +142,7 @@ def test_report_and_verdict_are_of_this_run(finished):
     rows = {r["model"]: r for r in csv.DictReader(finished.layout.metric_summary.open(encoding="utf-8"))}
     change = float(rows["merged"]["change_all"])
     acceptance = finished.layout.acceptance.read_text(encoding="utf-8")
-    assert f"**{abs(change):.1%} {'lower' if change < 0 else 'higher'}" in acceptance
+    assert f"**{figure(abs(change), '.1%', 0, *GAIN)} {'lower' if change < 0 else 'higher'}" in acceptance
     durations = json.loads(finished.layout.durations.read_text(encoding="utf-8"))
     logged = finished.layout.merge_log.read_text(encoding="utf-8")
     told = {what: float(re.search(rf"{what}: done in ([\d.]+) s", logged)[1]) for what in ("merge", "evaluation")}

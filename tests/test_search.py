@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from dem.command_line import parse_request
 from dem.corpus import Corpus
 from dem.diffs import Difference
 from dem.evaluation.documents import Document, encode_documents
+from dem.evaluation.durations import read_durations
 from dem.evaluation.metrics import read_metrics
 from dem.evaluation.perplexity import score, windows
 from dem.layout import Layout
@@ -25,6 +27,7 @@ from dem.search.losses import Losses
 from dem.search.objectives import Objective
 from dem.search.optimise import by_gradient, by_grid
 from dem.search.quadratic import FLAT, Limits
+from dem.search.rivals import rivals_of
 from dem.search.terms import Terms, factors_of
 
 
@@ -253,7 +256,7 @@ def test_stage_3_merges_and_compares_what_it_found(trained):
     found = dict(zip(DOMAINS, (row[0] for row in summary["found"]), strict=True))
     assert {domain: record["domains"][domain]["weight"] for domain in DOMAINS} == found
     assert sum(found.values()) == pytest.approx(1) and record["search"]["tune_tokens"] > 0
-    assert record["search"]["value"] <= record["search"]["value_of_hand"]
+    assert record["search"]["value"] <= record["search"]["value_of_start"]
     assert record["search"]["forward_tokens"] <= 4 * record["search"]["tune_tokens"]
 
     # What the search said of the weights found is what the written model does on the same documents.
@@ -269,20 +272,72 @@ def test_stage_3_merges_and_compares_what_it_found(trained):
         assert said == pytest.approx(scores.nll.sum() / scores.tokens.sum(), rel=1e-5)
 
     rows = {row["model"]: row for row in csv.DictReader(layout.metric_summary.open(encoding="utf-8"))}
-    assert list(rows) == ["base", *DOMAINS, "equal", "hand", "merged"]
+    assert list(rows) == ["base", *DOMAINS, "equal", "merged"]  # nobody gave any by hand
     table = list(csv.DictReader(layout.search_table.open(encoding="utf-8")))
     assert [row["phase"] for row in table] == [step["phase"] for step in summary["path"]]
 
     metrics = read_metrics(layout.metrics)
-    whole = {name: metrics.models[name].perplexity["all"].perplexity for name in ("equal", "hand", "merged")}
+    whole = {name: metrics.models[name].perplexity["all"].perplexity for name in ("equal", "merged")}
+    assert metrics.against["equal"].relative == pytest.approx(whole["merged"] / whole["equal"] - 1, abs=1e-9)
     report = layout.report.read_text(encoding="utf-8")
-    for name, words in (("equal", "equal weights"), ("hand", "the weights given by hand")):
-        change = metrics.against[name]
-        assert change.relative == pytest.approx(whole["merged"] / whole[name] - 1, abs=1e-9)
-        assert f"- {words}: {change.relative:+.2%}" in report
-    assert not metrics.models["hand"].texts and "hand" not in layout.prompt_comparison.read_text(encoding="utf-8")
+    assert f"- equal weights, sum 1: {metrics.against['equal'].relative:+.2%}" in report and "by hand" not in report
+    assert not metrics.models["equal"].texts and "equal" not in layout.prompt_comparison.read_text(encoding="utf-8")
     for what in ("path", "losses", "map"):
         assert layout.search_picture(what).stat().st_size > 10_000
+
+
+def test_found_weights_are_compared_at_their_sum_and_at_the_best_sum_of_others(trained):
+    hand = {"web": 0.6, "social": 0.2}
+    options = ["--merge.normalize", "false", "--merge.scale", "0.5", "--search.hand", json.dumps(hand)]
+    assert auto(trained, *options, "--search.bound", "3") == 0
+    layout = trained.layout
+    record = json.loads(layout.merge_record.read_text(encoding="utf-8"))
+    own = {d: s["weight"] for d, s in record["domains"].items()}
+    rivals = {rival["name"]: rival for rival in record["search"]["rivals"]}
+    assert list(rivals) == [f"{shares}{at}" for shares in ("equal", "hand") for at in ("", "_found_sum", "_best_sum")]
+    assert rivals["equal"]["weights"] == {"web": [0.5], "social": [0.5]}
+    assert {d: w for d, (w,) in rivals["hand"]["weights"].items()} == pytest.approx(hand)
+    for name in ("equal", "hand"):
+        assert rivals[f"{name}_found_sum"]["sums"] == pytest.approx([sum(own.values())])
+        assert 0 <= rivals[f"{name}_best_sum"]["sums"][0] <= 3
+    measured = [name for name, rival in rivals.items() if not rival["same_as"]]
+    assert len(measured) >= 3
+    metrics = read_metrics(layout.metrics)
+    assert list(metrics.models) == ["base", *DOMAINS, *measured, "merged"]
+    documents = tune_and_test(trained)
+
+    # Each row is the base plus 0.5 times these weights of the differences, added and scored apart.
+    _, differences = open_terms(trained)
+    for name in measured:
+        weights = [0.5 * rivals[name]["weights"][domain][0] for domain in differences]
+        scores = score(merged_model(trained, differences, weights), documents["test"], 64)
+        assert metrics.models[name].perplexity["all"].perplexity == pytest.approx(scores.perplexity, rel=1e-5)
+
+    # On the tune documents no other sum of these shares is better by more than the search heeds.
+    def loss(factor):
+        model = merged_model(trained, differences, [0.5 * factor / 2] * 2)
+        parts = [score(model, documents[domain], 64) for domain in DOMAINS]
+        return np.mean([part.nll.sum() / part.tokens.sum() for part in parts])
+
+    best = rivals["equal_best_sum"]["sums"][0]
+    assert loss(best) <= min(loss(max(best - 0.5, 0)), loss(min(best + 0.5, 3))) + 2e-4
+
+    durations = json.loads(layout.durations.read_text(encoding="utf-8"))
+    assert durations["search"] >= record["search"]["seconds"] - 0.1 and durations["leave_one_out"] > 0
+    acceptance = layout.acceptance.read_text(encoding="utf-8")
+    assert re.search(r"\*\*; search [\d.]+ \w+; merge [\d.]+ .*; evaluation [\d.]+ .*; leave-one-out [\d.]", acceptance)
+    logged = layout.merge_log.read_text(encoding="utf-8")
+    assert re.search(r"stage 3: search [\d.]+ s, merge [\d.]+ s, evaluation [\d.]+ s, leave-one-out [\d.]+ s; ", logged)
+
+
+def tune_and_test(place):
+    """The tune documents of each domain, and all domains' test documents together."""
+    tokenizer = AutoTokenizer.from_pretrained(place.base)
+    data = parse_request("", ["--config", str(place.config)], stage=3).config.data
+    corpora = {domain: Corpus(place.layout.parquet_files(domain), data) for domain in DOMAINS}
+    tune = {domain: encode_documents(corpus.documents("tune"), tokenizer) for domain, corpus in corpora.items()}
+    tests = [encode_documents(corpus.documents("test"), tokenizer) for corpus in corpora.values()]
+    return tune | {"test": sum(tests, [])}
 
 
 def test_no_test_or_training_document_is_looked_at(trained, monkeypatch):
@@ -315,8 +370,11 @@ def test_a_search_that_was_cut_off_goes_on_and_ends_alike(trained, monkeypatch):
     logged = trained.layout.merge_log.read_text(encoding="utf-8")
     assert logged.count(": mean loss ") == len(before["path"])
     record = trained.layout.merge_record.read_bytes()
+    once = json.loads(record)["search"]["seconds"] - 0.1
+    assert read_durations(trained.layout).search >= once  # what was kept counts with the time that it took then
     assert auto(trained, "--evaluation.enabled", "false") == 0
     assert trained.layout.merge_record.read_bytes() == record  # or the same model would be evaluated again
+    assert read_durations(trained.layout).search >= once
 
 
 @pytest.mark.parametrize(
@@ -333,7 +391,7 @@ def test_a_search_that_was_cut_off_goes_on_and_ends_alike(trained, monkeypatch):
 def test_each_way_to_search_is_no_worse_than_the_guess(trained, options):
     assert auto(trained, "--evaluation.enabled", "false", *options) == 0
     record = json.loads(trained.layout.merge_record.read_text(encoding="utf-8"))
-    assert record["search"]["value"] <= record["search"]["value_of_hand"]
+    assert record["search"]["value"] <= record["search"]["value_of_start"]
     if "groups" in options[0]:
         assert record["weights_by_parameter"][0]["pattern"] == "layers.0"
     if "normalize" not in options[0]:
@@ -385,7 +443,7 @@ def test_pictures_show_any_two_or_three_domains_by_their_names(tmp_path, chosen,
     summary = {
         "domains": domains,
         "found": found.tolist(),
-        "hand": start.tolist(),
+        "rivals": rivals_of({"equal": np.full(3, 1 / 3)}, domains, found, limits, lambda *_: 2.0),
         "limits": {"normalize": normalize, "bound": 3.0},
         "flat": dict(zip(domains, model.flat(objective, limits), strict=True)),
         "path": [{"phase": "start", "weights": start.tolist(), "losses": evaluate("", start)[0].tolist()}] * 2,

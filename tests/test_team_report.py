@@ -60,6 +60,23 @@ def test_the_answer_follows_the_interval(place, change, words):
     assert words in first_lines(page_of(place))
 
 
+def test_without_documents_enough_nothing_is_claimed_and_their_number_stands_there(place):
+    few = perplexity(19.0, (-0.05, None, None), documents=7)
+    place.metrics((-0.05, None, None), web=few, 법률=few, all=perplexity(19.0, (-0.05, None, None), documents=14))
+    page = page_of(place)
+    assert "**Not shown:" in first_lines(page) and "So few test documents (14) do not tell" in first_lines(page)
+    assert "better in 0 of 2 domains; too few test documents to tell of web (7), 법률 (7)." in first_lines(page)
+    assert "| *test documents* | 7 | 7 | 14 |" in page and "of fewer than 20 documents there is none" in page
+
+
+def test_domains_are_taken_together(place):
+    """Each interval excludes 0 by itself; of eight cells, one in three times one does by chance."""
+    place.metrics((-0.02, -0.039, -0.001), all=perplexity(19.0, (-0.05, -0.06, -0.04)))
+    assert "**Yes" in first_lines(page_of(place)) and "better in 0 of 2 domains." in first_lines(page_of(place))
+    place.metrics((-0.02, -0.03, -0.01), all=perplexity(19.0, (-0.05, -0.06, -0.04)))
+    assert "better in 2 of 2 domains." in first_lines(page_of(place))
+
+
 def test_domains_that_got_worse_are_named(place):
     place.metrics((-0.05, -0.06, -0.04), web=perplexity(20.0, (0.02, 0.01, 0.03)))
     assert "better in 1 of 2 domains, and worse in web." in first_lines(page_of(place))

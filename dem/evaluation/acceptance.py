@@ -9,14 +9,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from dem.config import TRAINING_SECONDS
+from dem.evaluation.digits import figure, from_to, in_words
 from dem.evaluation.evidence import Evidence, Missing
-from dem.evaluation.intervals import Change
+from dem.evaluation.intervals import LEAST, Change
 from dem.evaluation.metrics import ALL, Perplexity
 from dem.evaluation.report import as_text
 
 PASS, FAIL, PENDING, NOT_MEASURED = "pass", "fail", "pending", "not measured"
 
-TRAINING_SECONDS = 2 * 3600
 STAGE_3_SECONDS = 20 * 60
 GAIN = (0.03, 0.10)
 """By how much the perplexity is to fall: at least, and as planned at most."""
@@ -50,18 +51,18 @@ def _training(evidence: Evidence) -> Criterion:
         f"at most {in_words(TRAINING_SECONDS)} each",
         evidence.training_seconds,
         lambda seconds: seconds <= TRAINING_SECONDS,
-        in_words,
+        lambda seconds: in_words(seconds, TRAINING_SECONDS),
     )
 
 
 def _merge(evidence: Evidence) -> Criterion:
     name, target = "Merge and evaluation", f"at most {in_words(STAGE_3_SECONDS)} in all"
-    parts = {"merge": evidence.merge_seconds, "evaluation": evidence.evaluation_seconds}
+    parts = evidence.stage_3_seconds
     known = {what: seconds for what, seconds in parts.items() if not isinstance(seconds, Missing)}
     measured = [f"{what} {in_words(seconds)}" for what, seconds in known.items()]
     missing = [f"{what} not measured: {as_text(why)}" for what, why in parts.items() if isinstance(why, Missing)]
     if len(known) == len(parts):
-        measured.insert(0, f"**{in_words(sum(known.values()))}**")
+        measured.insert(0, f"**{in_words(sum(known.values()), STAGE_3_SECONDS)}**")
     verdict = PASS if not missing else NOT_MEASURED
     if sum(known.values()) > STAGE_3_SECONDS:
         verdict = FAIL
@@ -81,7 +82,7 @@ def _perplexity(evidence: Evidence) -> Criterion:
     if merged.change is None:
         return Criterion(name, target, "the merged model computes no numbers", FAIL)
     gain = -merged.change.relative
-    measured = f"**{change_in_words(merged)}**, {in_figures(base.perplexity)} to {in_figures(merged.perplexity)}"
+    measured = f"**{change_in_words(merged)}**, {from_to(base.perplexity, merged.perplexity)}"
     if gain > most:
         measured += f"; more than the planned {most:.0%}, which passes"
     passes = gain >= least
@@ -91,12 +92,18 @@ def _perplexity(evidence: Evidence) -> Criterion:
 def _doubt(merged: Perplexity, passes: bool) -> str:
     least, change = GAIN[0], merged.change
     if change.low is None:
-        return "no interval, of a single test document"
+        return _few(merged.documents)
     if passes and -change.high < least:
         return f"the interval reaches below {least:.0%}"
     if not passes and -change.low >= least:
         return f"the interval reaches {least:.0%}"
     return ""
+
+
+def _few(documents: int) -> str:
+    if documents < LEAST:
+        return f"no interval, of {documents} test document{'s' * (documents != 1)}, fewer than {LEAST}"
+    return "no interval: a few of the test documents decide alone"
 
 
 def _prompts(evidence: Evidence) -> Criterion:
@@ -124,14 +131,14 @@ def _differences(evidence: Evidence) -> list[Criterion]:
     norms = {d: found[d]["norm_before_normalisation"] if d in found else s for d, s in summaries.items()}
     distances = {d: _distance(found[d]["normality"]) if d in found else s for d, s in summaries.items()}
     norm = _of_domains(
-        "Norm of a domain's difference", f"below {NORM} each", norms, lambda n: n < NORM, lambda n: f"{n:.4g}"
+        "Norm of a domain's difference", f"below {NORM} each", norms, lambda n: n < NORM, norm_in_figures
     )
     normal = _of_domains(
         "Distribution of its elements",
         f"near normal: KS distance at most {NEAR_NORMAL} each",
         distances,
         lambda distance: distance <= NEAR_NORMAL,
-        lambda distance: f"{distance:.3f}",
+        distance_in_figures,
     )
     return [norm, replace(normal, doubt=_doubt_of_samples(found, normal.verdict))]
 
@@ -144,17 +151,33 @@ def _distance(normality: dict) -> float | Missing:
 def _doubt_of_samples(summaries: dict[str, dict], verdict: str) -> str:
     """Of a pass, the domains whose whole difference may be beyond the limit; of a fail, whether none surely is."""
     measured = {d: s["normality"] for d, s in summaries.items() if s["normality"]["ks_distance"] is not None}
-    room = {d: (n["ks_distance"] - NEAR_NORMAL) / sampling_error(n["sample"]) for d, n in measured.items()}
-    near = [d for d, beyond in room.items() if abs(beyond) < 1]
-    surely = verdict == FAIL and any(beyond >= 1 for beyond in room.values())
+    beyond = {d: n["ks_distance"] - NEAR_NORMAL for d, n in measured.items()}
+    errors = {d: sampling_error(n["sample"], summaries[d].get("count")) for d, n in measured.items()}
+    near = [d for d in measured if abs(beyond[d]) < errors[d]]
+    surely = verdict == FAIL and any(beyond[d] > 0 and d not in near for d in measured)
     if not near or surely or verdict == NOT_MEASURED:
         return ""
     return f"the sample leaves {', '.join(map(as_text, near))} on either side"
 
 
-def sampling_error(sample: int) -> float:
-    """How far a sample's KS distance may be from that of all elements (Massart 1990, with 95% confidence)."""
-    return math.sqrt(math.log(2 / 0.05) / (2 * sample))
+def sampling_error(sample: int, count: int | None = None) -> float:
+    """How far a sample's KS distance may be from that of all `count` elements (Massart 1990, with 95% confidence).
+
+    The sample is drawn without replacement, so that what it leaves out is all that can err (Serfling 1974): of a sample
+    of all elements it is 0. Without `count` there are many more.
+    """
+    left_out = 1 - min(sample / count, 1.0) if count else 1.0
+    return math.sqrt(left_out * math.log(2 / 0.05) / (2 * sample))
+
+
+def norm_in_figures(norm: float) -> str:
+    """The norm of a difference, on its side of NORM."""
+    return figure(norm, ".4g", NORM)
+
+
+def distance_in_figures(distance: float) -> str:
+    """A KS distance, on its side of NEAR_NORMAL."""
+    return figure(distance, ".3f", NEAR_NORMAL)
 
 
 def _of_domains(
@@ -184,7 +207,7 @@ def change_in_words(measured: Perplexity) -> str:
 
 
 def compared(change: Change | None) -> str:
-    """A change of perplexity, with its interval."""
+    """A change of perplexity, with its interval; each figure on its side of 0 and of the gain that is wanted."""
     if change is None:
         return "not a number"
     if change.low is None:
@@ -195,25 +218,10 @@ def compared(change: Change | None) -> str:
     return f"{_signed(change.relative)} (95% interval {ends[0]} to {ends[1]})"
 
 
-def in_figures(perplexity: float) -> str:
-    """A perplexity in as few digits as a reader can use."""
-    if perplexity < 1000:
-        return f"{perplexity:.{2 if perplexity < 100 else 1}f}"
-    return f"{perplexity:,.0f}" if perplexity < 1e6 else f"{perplexity:.1e}"
-
-
 def _signed(change: float) -> str:
-    return f"{abs(change):.1%} {'lower' if change < 0 else 'higher'}"
-
-
-def in_words(seconds: float) -> str:
-    """A duration: seconds below one minute, minutes below one hour."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.3g} min"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if change == 0:
+        return "0.0%"
+    return f"{figure(abs(change), '.1%', 0, *GAIN)} {'lower' if change < 0 else 'higher'}"
 
 
 def criteria_table(met: list[Criterion]) -> list[str]:
@@ -236,49 +244,56 @@ def acceptance_page(evidence: Evidence) -> str:
 
 def _domain_table(evidence: Evidence) -> list[str]:
     lines = [
-        "| domain | training | perplexity of merged against base | norm | KS distance | normality test, p | excess "
-        "kurtosis | beyond 3 sigma |",
-        "|---" * 8 + "|",
+        "| domain | training | perplexity of merged against base | test documents | norm | KS distance | normality "
+        "test, p | excess kurtosis | beyond 3 sigma |",
+        "|---" * 9 + "|",
     ]
     for domain in evidence.domains:
         seconds, summary = evidence.training_seconds[domain], evidence.differences[domain]
-        cells = [NOT_MEASURED if isinstance(seconds, Missing) else in_words(seconds), _change_on(evidence, domain)]
+        cells = [
+            NOT_MEASURED if isinstance(seconds, Missing) else in_words(seconds, TRAINING_SECONDS),
+            *_change_on(evidence, domain),
+        ]
         if isinstance(summary, Missing):
             cells += [NOT_MEASURED] * 5
         else:
             normality = summary["normality"]
             figures = (
-                (summary["norm_before_normalisation"], ".4g"),
-                (normality["ks_distance"], ".3f"),
-                (normality.get("p_value"), ".2g"),
-                (summary.get("kurtosis"), "+.2f"),
-                (summary.get("share_beyond_3_sigma"), ".2%"),
+                (summary["norm_before_normalisation"], norm_in_figures),
+                (normality["ks_distance"], distance_in_figures),
+                (normality.get("p_value"), "{:.2g}".format),
+                (summary.get("kurtosis"), "{:+.2f}".format),
+                (summary.get("share_beyond_3_sigma"), "{:.2%}".format),
             )
-            cells += [NOT_MEASURED if value is None else f"{value:{form}}" for value, form in figures]
+            cells += [NOT_MEASURED if value is None else in_text(value) for value, in_text in figures]
         lines.append(f"| {as_text(domain)} | {' | '.join(cells)} |")
     return lines
 
 
-def _change_on(evidence: Evidence, domain: str) -> str:
-    if isinstance(evidence.metrics, Missing):
-        return NOT_MEASURED
-    measured = evidence.metrics.models["merged"].perplexity.get(domain)
-    return NOT_MEASURED if measured is None else change_in_words(measured)
+def _change_on(evidence: Evidence, domain: str) -> tuple[str, str]:
+    """The change of the domain's perplexity, and of how many documents."""
+    measured = None
+    if not isinstance(evidence.metrics, Missing):
+        measured = evidence.metrics.models["merged"].perplexity.get(domain)
+    return (NOT_MEASURED, "") if measured is None else (change_in_words(measured), f"{measured.documents:,}")
 
 
 _HOW = [
     "- **Training**: seconds of stage 1, its evaluations and what came before an interruption (up to the "
     "saved state it went on from) included, loading not.",
-    "- **Merge and evaluation**: the merge with its check, and the evaluation. Of models whose figures were kept from "
-    "an earlier evaluation, the time that they took then counts.",
+    "- **Merge and evaluation**: the search for the weights if there was one, the merge with its check, the evaluation "
+    "with reading what it is done on, and what each domain adds (leave-one-out). What was kept from an earlier run "
+    "counts with the time that it took then. Loading Python's libraries is not counted, nor drawing, nor rating.",
     "- **Perplexity**: on all domains' test tokens together, so that a domain counts by its text. The interval is of a "
-    "paired bootstrap over documents; the verdict is the estimate's, uncertain where the interval reaches across "
+    "paired, studentised bootstrap over documents, in which each domain keeps its number of them; of fewer than "
+    f"{LEAST} documents there is none. The verdict is the estimate's, uncertain where the interval reaches across "
     f"{GAIN[0]:.0%}.",
     "- **Answers**: as people or a judge rated them; decided as soon as what nobody rated cannot change it.",
     "- **Norm**: Euclidean, of the whole difference as training made it, before `diff.normalize`.",
     "- **Distribution**: Kolmogorov and Smirnov's distance (the largest gap between the shares of elements below a "
     "point, 0 to 1) from the normal curve of the same mean and deviation, in a sample whose distance is within "
-    f"{sampling_error(5000):.3f} of the whole's at 5,000 elements. For scale: a uniform distribution is at 0.057, "
+    f"{sampling_error(5000):.3f} of the whole's at 5,000 elements of many (of fewer elements, all are looked at). For "
+    "scale: a uniform distribution is at 0.057, "
     "a Laplace one at 0.062. The p-value of D'Agostino and Pearson's test decides nothing: with enough elements it is "
     "always near 0. Excess kurtosis and the share beyond 3 sigma (normal: 0 and 0.27%) tell of the tails, which the "
     "distance hardly sees.",

@@ -5,13 +5,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypedDict
 
 from dem.atomic import write_text
 from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation.prompts import Prompt
 from dem.evaluation.ratings import answer_id
-from dem.evaluation.report import ModelResult
+from dem.evaluation.records import TextFigures
+from dem.evaluation.report import TEXT_METRICS, ModelResult
+from dem.reading import read_bytes
+from dem.typed import conform
 
 FORMAT = 1
 
@@ -74,16 +78,35 @@ def read_answers(path: Path) -> Answers:
     if content.get("format") != FORMAT:
         raise RequestError(f"{path} has format {content.get('format')!r}, not {FORMAT}: evaluate again")
     try:
-        prompts = [Prompt(**prompt) for prompt in content["prompts"]]
-        models = [ModelResult(m["name"], {}, m["answers"], m["text_metrics"]) for m in content["models"]]
-        answers = Answers(prompts, models, content["decoding"]["max_new_tokens"], content["merged_provenance_sha256"])
+        stored = conform(content, _Stored)
+        prompts = conform(stored["prompts"], list[Prompt], "prompts")
+        models = [ModelResult(m["name"], {}, m["answers"], m["text_metrics"]) for m in stored["models"]]
         if any(len(m.answers) != len(prompts) for m in models) or not {"base", "merged"} <= {m.name for m in models}:
             raise ValueError("not every model has an answer to every prompt")
-    except (KeyError, TypeError, ValueError) as error:
-        raise RequestError(f"{path} is damaged ({error!r}): evaluate again") from None
-    return answers
+        if any(m.text_metrics and not {*TEXT_METRICS, "bleu_signature"} <= set(m.text_metrics) for m in models):
+            raise ValueError("a model lacks some of its metrics")
+    except ValueError as mistake:
+        raise RequestError(f"{path} is damaged ({mistake}): evaluate again") from None
+    return Answers(prompts, models, stored["decoding"]["max_new_tokens"], stored["merged_provenance_sha256"])
+
+
+class _Model(TypedDict):
+    name: str
+    answers: list[str]
+    text_metrics: TextFigures
+
+
+class _Decoding(TypedDict):
+    max_new_tokens: int
+
+
+class _Stored(TypedDict):
+    decoding: _Decoding
+    merged_provenance_sha256: str | None
+    prompts: list[dict[str, Any]]
+    models: list[_Model]
 
 
 def provenance_hash(record: Path) -> str | None:
     """Hash of the merged model's record; None without one."""
-    return hashlib.sha256(record.read_bytes()).hexdigest() if record.is_file() else None
+    return hashlib.sha256(read_bytes(record)).hexdigest() if record.is_file() else None

@@ -21,7 +21,6 @@ import dem
 from dem import mamba
 from dem.common import load_model, log, progress_bar, read_json, reuse_freed_memory
 from dem.corpus import tokenizer_fingerprint
-from dem.errors import RequestError
 from dem.evaluation.documents import Document, fingerprint
 from dem.evaluation.evaluated import Evaluated
 from dem.evaluation.generation import answer_all
@@ -32,6 +31,7 @@ from dem.evaluation.report import ModelResult
 from dem.evaluation.scores import Scores
 from dem.evaluation.subjects import Subject
 from dem.evaluation.text_metrics import score_texts
+from dem.reading import damage_named
 from dem.search.terms import Terms
 
 ANSWERS = "answers"
@@ -163,9 +163,7 @@ def compare(
     Returns:
         The results in the order of `subjects`.
     """
-    parts = {s.name: questions.parts(s) for s in subjects}
-    kept = {s.name: Evaluated(record(s.name), _key(s, hub_kernels)) for s in subjects}
-    values = {s.name: {p.name: kept[s.name].get(p.name, p.key, p.fits) for p in parts[s.name]} for s in subjects}
+    parts, kept, values = measured_before(subjects, questions, hub_kernels, record)
     waiting = {s.name: [p for p in parts[s.name] if values[s.name][p.name] is None] for s in subjects}
     _tell(parts, len(questions.prompts), waiting)
     reuse_freed_memory()
@@ -179,6 +177,16 @@ def compare(
         questions.result(s.name, values[s.name], kept[s.name].seconds([part.name for part in parts[s.name]]))
         for s in subjects
     ]
+
+
+def measured_before(
+    subjects: list[Subject], questions: Questions, hub_kernels: bool, record: Callable[[str], Path]
+) -> tuple[dict[str, list[Part]], dict[str, Evaluated], dict[str, dict[str, Any]]]:
+    """By the subject's name: what is to be measured of it, the file of it, and the value of each part or None."""
+    parts = {s.name: questions.parts(s) for s in subjects}
+    kept = {s.name: Evaluated(record(s.name), _key(s, hub_kernels)) for s in subjects}
+    values = {s.name: {p.name: kept[s.name].get(p.name, p.key, p.fits) for p in parts[s.name]} for s in subjects}
+    return parts, kept, values
 
 
 def _measure(part: Part, model: PreTrainedModel, kept: Evaluated, bar: tqdm) -> Any:
@@ -260,11 +268,8 @@ def dtype_here() -> torch.dtype | str:
 @contextmanager
 def _adapter_on(model: PreTrainedModel, folder: Path) -> Iterator[PreTrainedModel]:
     """The model with the adapter in `folder` on it; without it again afterwards."""
-    try:
-        with mamba.out_proj_allowed():
-            adapted = PeftModel.from_pretrained(model, str(folder), low_cpu_mem_usage=True)
-    except Exception as error:  # PEFT, torch and safetensors each raise their own for a damaged adapter
-        raise RequestError(f"the adapter in {folder} cannot be loaded: {str(error).splitlines()[0]}") from None
+    with damage_named(f"the adapter in {folder} cannot be loaded"), mamba.out_proj_allowed():
+        adapted = PeftModel.from_pretrained(model, str(folder), low_cpu_mem_usage=True)
     try:
         yield adapted.eval().get_base_model()
     finally:

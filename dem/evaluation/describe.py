@@ -1,5 +1,6 @@
 """What is known of a merge before any evaluation: how its differences agree, and the pictures of how it came about."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -39,5 +40,5 @@ def _draw(picture: Path, content: Any, draw: Callable[[Any, Path], None]) -> Non
         return
     try:
         draw(content, picture)
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
         log.info(f"{picture.name} is not drawn: a record that it shows is damaged ({error!r})")

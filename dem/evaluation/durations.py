@@ -1,24 +1,40 @@
-"""How long the last merge and its evaluation took: `results/durations.json`."""
+"""How long the parts of stage 3 took, the last time: `results/durations.json`."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from dem.atomic import write_text
 from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation.answers import provenance_hash
-from dem.evaluation.metrics import Metrics
 from dem.layout import Layout
+from dem.typed import conform
 
 
 @dataclass(frozen=True)
 class Durations:
-    """In seconds."""
+    """In seconds, results kept from an earlier run with what they took then; None of what was not done to the end."""
 
     merge: float
     """With the check of what was written."""
+    search: float | None = None
+    """For the weights, with loading the base."""
     evaluation: float | None = None
-    """Of all models; None if it was not finished."""
+    """Of all models on the test documents and prompts, with reading those."""
+    leave_one_out: float | None = None
+
+    def parts(self) -> dict[str, float]:
+        """What was done, in its order, by its name."""
+        order = {"search": self.search, "merge": self.merge, "evaluation": self.evaluation}
+        order["leave-one-out"] = self.leave_one_out
+        return {name: seconds for name, seconds in order.items() if seconds is not None}
+
+
+def durations_line(durations: Durations) -> str:
+    """For the log: what each part took, and all together."""
+    parts = durations.parts()
+    told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts.items())
+    return f"stage 3: {told}; {sum(parts.values()):.1f} s in all, kept results with what they took then"
 
 
 def write_durations(layout: Layout, durations: Durations) -> None:
@@ -27,10 +43,11 @@ def write_durations(layout: Layout, durations: Durations) -> None:
     write_text(layout.durations, json.dumps(content, indent=1) + "\n")
 
 
-def keep_evaluation(layout: Layout, seconds: float, metrics: Metrics) -> None:
-    """Keep the evaluation's duration beside the merge's; of models that were not measured again, what it took then."""
-    measured = sum(model.seconds for model in metrics.models.values())
-    write_durations(layout, replace(read_durations(layout), evaluation=max(seconds, measured)))
+def add_durations(layout: Layout, **seconds: float | None) -> Durations:
+    """Keep those of further parts beside the ones that are there, by their names in Durations."""
+    durations = replace(read_durations(layout), **seconds)
+    write_durations(layout, durations)
+    return durations
 
 
 def read_durations(layout: Layout) -> Durations:
@@ -45,7 +62,7 @@ def read_durations(layout: Layout) -> Durations:
     if content.get("merged") != provenance_hash(layout.merge_record):
         raise RequestError("the record of how long it took is of another merge")
     try:
-        evaluation = content["evaluation"]
-        return Durations(float(content["merge"]), None if evaluation is None else float(evaluation))
-    except (KeyError, TypeError, ValueError) as error:
+        kinds = {f.name: float if f.name == "merge" else float | None for f in fields(Durations)}
+        return Durations(**{name: conform(content.get(name), kind, name) for name, kind in kinds.items()})
+    except ValueError as error:
         raise RequestError(f"{layout.durations} is damaged ({error!r})") from None

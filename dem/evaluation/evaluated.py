@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from dem.atomic import write_text
 from dem.common import log, read_json
 from dem.errors import RequestError
+from dem.evaluation.timing import count_kept
 
 FORMAT = 1
 
@@ -34,6 +37,8 @@ class Evaluated:
                 raise ValueError("it is of another version")
             if not all({"key", "seconds", "value"} <= set(part) for part in parts.values()):
                 raise ValueError("a part is not whole")
+            if content.get("hash", _hash(parts)) != _hash(parts):
+                raise ValueError("it is not what was written")
         except (RequestError, KeyError, TypeError, ValueError, AttributeError) as error:
             log.info(f"evaluation: {self._path} is damaged and not used ({error})")
             return
@@ -50,17 +55,24 @@ class Evaluated:
         if not (isinstance(found["seconds"], (int, float)) and fits(found["value"])):
             log.info(f"evaluation: {self._path} is damaged and not used ({part} is not what it should be)")
             return None
+        count_kept(found["seconds"])
         return found["value"]
 
     def put(self, part: str, key: dict[str, Any], value: Any, seconds: float) -> None:
         """Keep a part that took `seconds` to measure; the file is written whole."""
         self._parts[part] = {"key": key, "seconds": round(seconds, 3), "value": value}
-        content = {"format": FORMAT, "key": self._key, "parts": self._parts}
+        content = {"format": FORMAT, "key": self._key, "hash": _hash(self._parts), "parts": self._parts}
         write_text(self._path, json.dumps(content, ensure_ascii=False) + "\n")
 
     def seconds(self, parts: list[str]) -> float:
         """How long these parts took together."""
         return sum(self._parts[part]["seconds"] for part in parts)
+
+
+def _hash(parts: dict[str, Any]) -> str:
+    """128 bits, hexadecimal, of what the parts are of and say, as JSON tells it; not of how long they took."""
+    said = {name: [part["key"], part["value"]] for name, part in parts.items()}
+    return xxhash.xxh3_128(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:

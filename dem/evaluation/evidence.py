@@ -8,15 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dem.common import read_json
 from dem.diffs import adapter_fingerprint
 from dem.errors import RequestError
 from dem.evaluation.answers import Answers, provenance_hash, read_answers
-from dem.evaluation.durations import Durations, read_durations
+from dem.evaluation.durations import read_durations
 from dem.evaluation.metrics import ALL, Metrics, read_metrics
 from dem.evaluation.ratings import read_ratings
+from dem.evaluation.records import DifferenceSummary, MergeRecord, TrainingFigures
 from dem.evaluation.tally import Tally
 from dem.layout import RUN_RECORD, Layout
+from dem.typed import read_as
 
 Found = TypeVar("Found")
 
@@ -39,8 +40,8 @@ class Evidence:
     """That each domain's adapter was trained on, by domain."""
     differences: dict[str, dict[str, Any] | Missing]
     """The summary of each domain's difference, by domain."""
-    merge_seconds: float | Missing
-    evaluation_seconds: float | Missing
+    stage_3_seconds: dict[str, float | Missing]
+    """By part of stage 3, in their order: those that belong to it, and whatever else was done."""
     metrics: Metrics | Missing
     tally: Tally | Missing
     """Of the answers' ratings."""
@@ -62,8 +63,7 @@ def gather(layout: Layout) -> Evidence:
         training_seconds=trainings("seconds", float),
         training_tokens=trainings("tokens", int),
         differences={d: _or_missing(lambda d=d: _difference(layout, d, sources[d])) for d in sources},
-        merge_seconds=_or_missing(lambda: read_durations(layout).merge),
-        evaluation_seconds=_or_missing(lambda: _evaluation_seconds(read_durations(layout))),
+        stage_3_seconds=_stage_3_seconds(layout, record),
         metrics=metrics,
         tally=_or_missing(lambda: Tally(_answers(layout, merged), read_ratings(layout.ratings))),
     )
@@ -82,17 +82,14 @@ def _or_missing(read: Callable[[], Found]) -> Found | Missing:
         return read()
     except RequestError as error:
         return Missing(error)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         return Missing(f"the record is damaged ({error!r})")
 
 
 def _merge_record(layout: Layout) -> dict[str, Any]:
     if not layout.merge_record.is_file():
         raise RequestError("there is no merged model")
-    record = read_json(layout.merge_record)
-    for source in record["domains"].values():  # what others rely on is there
-        source["source"]["fingerprint"], source["difference_fingerprint"], float(source["weight"])
-    return record
+    return read_as(layout.merge_record, MergeRecord, "merge again")
 
 
 def _training(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str, Any]:
@@ -104,25 +101,30 @@ def _training(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str, 
         raise RequestError("no record of its training")
     if adapter_fingerprint(adapter) != merged["source"]["fingerprint"]:
         raise RequestError("its adapter has changed since the merge")
-    return read_json(adapter / RUN_RECORD)
+    return read_as(adapter / RUN_RECORD, TrainingFigures, "train again")
 
 
 def _difference(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str, Any]:
     path = layout.diff_summary(domain, ".json")
     if not path.is_file():
         raise RequestError("no summary of its difference")
-    summary = read_json(path)
+    summary = read_as(path, DifferenceSummary, "make it again (dem/vector_diff.py)")
+    if summary["normality"]["sample"] < 1:
+        raise RequestError(f"{path} is damaged (a sample of no elements): make it again (dem/vector_diff.py)")
     if summary.get("vector_fingerprint") != merged["difference_fingerprint"]:
         raise RequestError("the summary is not of the difference that was merged: make it again (dem/vector_diff.py)")
-    # What others rely on is there.
-    float(summary["norm_before_normalisation"]), summary["normality"]["ks_distance"]
     return summary
 
 
-def _evaluation_seconds(durations: Durations) -> float:
-    if durations.evaluation is None:
-        raise RequestError("not evaluated, or not to the end")
-    return durations.evaluation
+def _stage_3_seconds(layout: Layout, record: dict[str, Any] | Missing) -> dict[str, float | Missing]:
+    durations = _or_missing(lambda: read_durations(layout))
+    searched = not isinstance(record, Missing) and "search" in record
+    wanted = [*(["search"] if searched else []), "merge", "evaluation"]
+    if isinstance(durations, Missing):
+        return dict.fromkeys(wanted, durations)
+    done, why = durations.parts(), {"evaluation": Missing("not evaluated, or not to the end")}
+    parts = {part: done.get(part, why.get(part, Missing("not recorded"))) for part in wanted}
+    return parts | {part: seconds for part, seconds in done.items() if part not in parts}
 
 
 def _metrics(layout: Layout, merged: str | None) -> Metrics:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from dem.evaluation.perplexity import LOGITS_AT_ONCE, TOKENS_AT_ONCE
+from dem.positions import position_limit
 
 TokenRequest = tuple[tuple[str, str], list[int], list[int]]
 """Context and continuation: as texts, then as token ids."""
@@ -37,6 +38,7 @@ class LoadedModel(HFLM):
                 tokenizer=deepcopy(tokenizer),  # it may be given a padding token
                 backend="causal",
                 softmax_dtype="float32",  # half precision knows too few different probabilities
+                max_length=position_limit(model),
             )
         self.bar = bar
         self.shortened = 0

@@ -3,7 +3,7 @@
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,11 +16,13 @@ from dem.atomic import write_text
 from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation import intervals
-from dem.evaluation.intervals import Change, changes
+from dem.evaluation.intervals import Change, changes, changes_together, marked, sure
+from dem.evaluation.records import HarnessTask, TextFigures
 from dem.evaluation.report import ModelResult
 from dem.evaluation.scores import Scores
+from dem.typed import conform
 
-FORMAT = 1
+FORMAT = 2
 ALL = "all"
 """The name, among the domains, of their test documents taken together."""
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "sacrebleu", "rouge_score", "mecab_ko", "numpy")
@@ -50,9 +52,9 @@ class ModelMetrics:
     """Spent on its test documents and prompts, at the time when that was done; without loading it."""
     perplexity: dict[str, Perplexity | None]
     """By domain, and of ALL; None where there was no test document."""
-    texts: dict[str, Any]
+    texts: TextFigures
     """BLEU, chrF and ROUGE with their signatures and the number of pairs; empty without a reference."""
-    harness: dict[str, Any]
+    harness: dict[str, HarnessTask]
     """Scores by task of lm-evaluation-harness; empty where it did not run."""
 
 
@@ -85,6 +87,17 @@ class Metrics:
     """The merged model's perplexity of ALL against that of other models than the base, by their names."""
     mixtures: dict[str, Mixture] = field(default_factory=dict)
     """Of the domains' text, to train on in place of a merge; by name."""
+    between: dict[str, Change] = field(default_factory=dict)
+    """The perplexity of ALL of one model against another's where merged is neither, by what changes between them."""
+
+    def beyond_chance(self) -> set[tuple[str, str]]:
+        """Model and domain where the perplexity differs from the base's, all of them taken together.
+
+        The merged model's on ALL is the question that the evaluation is made for: it is taken by itself.
+        """
+        grid = {name: {d: p and p.change for d, p in model.perplexity.items()} for name, model in self.models.items()}
+        first = grid.get("merged", {}).pop(ALL, None)
+        return marked(grid) | ({("merged", ALL)} if first and sure(first) else set())
 
     def write(self, path: Path) -> None:
         """Write all to `path`, as JSON."""
@@ -112,17 +125,22 @@ def make_metrics(
     harness_note: str | None = None,
     others: Sequence[str] = (),
     mixtures: dict[str, Mixture] | None = None,
+    pairs: Mapping[str, tuple[str, str]] | None = None,
 ) -> Metrics:
     """The metrics of `results`, whose first is the base; the settings of the bootstrap and the device are added.
 
     `others` are models, of those measured, that the merged one is compared with as with the base; so are `mixtures`.
+    `pairs` name two models each, of which the first is compared with the second.
     """
     mixtures = mixtures or {}
     domains = list(results[0].scores)
     columns = {domain: [result.scores[domain] for result in results] for domain in domains}
+    rows = {domain: _column(scores, changes(scores[0], scores[1:])) for domain, scores in columns.items()}
+    by_name = {result.name: result.scores for result in results}
     if domains:
-        columns[ALL] = [sum(list(result.scores.values())[1:], result.scores[domains[0]]) for result in results]
-    rows = {domain: _column(scores) for domain, scores in columns.items()}
+        base, *others_scores = by_name.values()
+        wholes = [sum(list(scores.values())[1:], scores[domains[0]]) for scores in by_name.values()]
+        rows[ALL] = _column(wholes, changes_together(base, others_scores))
     models = {
         result.name: ModelMetrics(
             round(result.seconds, 3),
@@ -136,20 +154,23 @@ def make_metrics(
         "resamples": intervals.RESAMPLES,
         "confidence": intervals.CONFIDENCE,
         "seed": intervals.SEED,
-        "method": "percentile, paired over documents",
+        "method": intervals.METHOD,
+        "least_documents": intervals.LEAST,
     }
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    wholes = dict(zip(models, columns.get(ALL, []), strict=False))
-    found = {name: changes(wholes[name], [wholes["merged"]])[0] for name in [*mixtures, *others] if name in wholes}
+    compared = [name for name in [*mixtures, *others] if name in by_name]
+    found = {name: changes_together(by_name[name], [by_name["merged"]])[0] for name in compared}
     against = {name: change for name, change in found.items() if change}
+    steps = {what: pair for what, pair in (pairs or {}).items() if set(pair) <= set(by_name)}
+    found = {what: changes_together(by_name[second], [by_name[first]])[0] for what, (first, second) in steps.items()}
+    between = {what: change for what, change in found.items() if change}
     settings = {**settings, "device": device, "bootstrap": bootstrap}
-    return Metrics(models, settings, fingerprints, harness_note, against=against, mixtures=mixtures)
+    return Metrics(models, settings, fingerprints, harness_note, against=against, mixtures=mixtures, between=between)
 
 
-def _column(scores: list[Scores]) -> list[Perplexity | None]:
-    """Of all models on the same documents."""
-    base, *others = scores
-    return [_perplexity(s, change) for s, change in zip(scores, [None, *changes(base, others)], strict=True)]
+def _column(scores: list[Scores], changed: list[Change | None]) -> list[Perplexity | None]:
+    """Of all models on the same documents, given how all but the first have changed."""
+    return [_perplexity(s, change) for s, change in zip(scores, [None, *changed], strict=True)]
 
 
 def _perplexity(scores: Scores, change: Change | None) -> Perplexity | None:
@@ -175,25 +196,31 @@ def read_metrics(path: Path) -> Metrics:
     if not path.exists():
         raise RequestError(f"{path} does not exist: evaluate first, with python dem/merge_model.py --config CONFIG")
     content = read_json(path)
-    if content.get("format") != FORMAT:
-        raise RequestError(f"{path} has format {content.get('format')!r}, not {FORMAT}: evaluate again")
+    if (version := content.pop("format", None)) != FORMAT:
+        raise RequestError(f"{path} has format {version!r}, not {FORMAT}: evaluate again")
     try:
-        models = {name: _model(model) for name, model in content["models"].items()}
-        parts = {name: content[name] for name in ("settings", "fingerprints", "versions")}
-        against = {name: Change(**change) for name, change in content.get("against", {}).items()}
-        mixtures = {name: Mixture(**mixture) for name, mixture in content.get("mixtures", {}).items()}
-        note = content.get("harness_note")
-        return Metrics(models, harness_note=note, against=against, mixtures=mixtures, **parts)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RequestError(f"{path} is damaged ({error!r}): evaluate again") from None
+        metrics = conform(content, Metrics)
+        _require_coherent(metrics)
+        return metrics
+    except ValueError as mistake:
+        raise RequestError(f"{path} is damaged ({mistake}): evaluate again") from None
 
 
-def _model(content: dict[str, Any]) -> ModelMetrics:
-    perplexity = {
-        domain: p and Perplexity(**{**p, "change": _change(p)}) for domain, p in content["perplexity"].items()
-    }
-    return ModelMetrics(**{**content, "perplexity": perplexity})
+def _require_coherent(metrics: Metrics) -> None:
+    """Refuse figures that no evaluation writes together.
 
 
-def _change(perplexity: dict[str, Any]) -> Change | None:
-    return perplexity["change"] and Change(**perplexity["change"])
+    Raises:
+        ValueError: names the model and the domain.
+    """
+    base = next(iter(metrics.models.values())).perplexity if metrics.models else {}
+    for name, model in metrics.models.items():
+        if model.perplexity.keys() != base.keys():
+            raise ValueError(f"models.{name}.perplexity is of other domains than the first model's")
+        for domain, measured in model.perplexity.items():
+            found = [p.perplexity for p in (measured, base[domain]) if p]
+            if any(perplexity is not None and perplexity <= 0 for perplexity in found):
+                raise ValueError(f"models.{name}.perplexity.{domain} is not above 0")
+            change = measured and measured.change
+            if change and (len(found) < 2 or None in found or (change.low is None) != (change.high is None)):
+                raise ValueError(f"models.{name}.perplexity.{domain}.change is of no two figures")

@@ -1,6 +1,6 @@
 """What training on a mixture cost, beside what the merged model's own trainings did."""
 
-from dem.evaluation.acceptance import in_words
+from dem.evaluation.digits import in_words
 from dem.evaluation.evidence import Evidence, Missing
 from dem.evaluation.metrics import Mixture
 from dem.evaluation.report import as_text

@@ -1,7 +1,7 @@
 """Multiple-choice questions from a parquet or JSON-lines file: read, checked, chosen from, and put as prompts."""
 
 import hashlib
-import json
+import math
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dem import parquet_files
 from dem.config import MultipleChoiceConfig
 from dem.errors import RequestError
+from dem.reading import damage_named, is_unicode, json_lines, require_file
 
 ANSWER = "정답:"
 """What a prompt ends with; a space and what is scored follow."""
@@ -55,42 +56,45 @@ def read_questions(path: Path) -> list[Question]:
     Raises:
         RequestError: the file is missing, empty or damaged, or a row is something else; the message has its number.
     """
-    rows = _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path)
-    questions = []
+    is_parquet = path.suffix.lower() == ".parquet"
+    rows = _parquet_rows(path) if is_parquet else ((f"line {n}", row) for n, row in json_lines(path))
+    questions, numbered = [], []
     for place, row in rows:
         try:
             questions.append(_question(row))
         except ValueError as mistake:
             raise RequestError(f"{path}, {place}: {mistake}") from None
+        if type(row["answer"]) is int:
+            numbered.append(questions[-1])
     if not questions:
         raise RequestError(f"{path} holds no question")
+    _require_count_from_0(path, numbered)
     return questions
 
 
-def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: a text may hold U+2028
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path} cannot be read: {error}") from None
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                yield f"line {number}", json.loads(line)
-            except ValueError as error:
-                raise RequestError(f"{path}, line {number} is not JSON: {error}") from None
+def _require_count_from_0(path: Path, numbered: list[Question]) -> None:
+    """Refuse numbers that more likely count from 1: had they counted from 0, one of them would be 0 in most such files.
+
+    That is where answers spread evenly over the choices leave out the first with a probability below one half, which
+    takes two questions of three choices, or three of five. Scored a choice off, every model does as badly as chance.
+    """
+    by_chance = math.prod(1 - 1 / len(question.choices) for question in numbered)
+    if numbered and by_chance < 0.5 and all(question.answer > 0 for question in numbered):
+        raise RequestError(
+            f"{path}: the answers of {len(numbered)} questions are numbers up to {max(q.answer for q in numbered)} and "
+            f"never 0 (by chance in {by_chance:.2g} of such files): do they count from 0 or from 1? If from 1, "
+            "subtract 1 from each; if from 0, give the letters instead, of which A is the first"
+        )
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if missing := [name for name in COLUMNS[:3] if name not in names]:
-                raise RequestError(f"{path} has no column {missing[0]!r}; it has {', '.join(names) or 'none'}")
-            rows = file.read(columns=[name for name in COLUMNS if name in names]).to_pylist()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path} cannot be read as parquet: {error}") from None
-    for number, row in enumerate(rows, 1):
-        yield f"row {number}", row
+    require_file(path)
+    with damage_named(f"{path} cannot be read as parquet"), pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+    parquet_files.require_columns(path, names, list(COLUMNS[:3]))
+    columns = [name for name in COLUMNS if name in names]
+    for number, row in enumerate(parquet_files.rows(path, columns), 1):
+        yield f"row {number}", dict(zip(columns, row, strict=True))
 
 
 def _question(row: Any) -> Question:
@@ -115,11 +119,7 @@ def _question(row: Any) -> Question:
 
 def _text(value: Any) -> str | None:
     """The text in composed form, without white space around it; None if it is empty, no text, or no Unicode."""
-    if not isinstance(value, str):
-        return None
-    try:
-        value.encode()  # JSON can write lone surrogates, which no tokenizer reads
-    except UnicodeEncodeError:
+    if not isinstance(value, str) or not is_unicode(value):
         return None
     return unicodedata.normalize("NFC", value).strip() or None
 
@@ -128,7 +128,10 @@ def _index(answer: Any, choices: list[str]) -> int:
     """Which choice `answer` is; a text that can be read in two ways is refused."""
     if isinstance(answer, int) and not isinstance(answer, bool):
         if not 0 <= answer < len(choices):
-            raise ValueError(f"answer {answer} is none of {len(choices)} choices, which count from 0")
+            raise ValueError(
+                f"answer {answer} is none of {len(choices)} choices, which count from 0 (if the file counts from 1, "
+                "subtract 1 from each answer, or give letters from A)"
+            )
         return answer
     text = _text(answer)
     found = [i for i, choice in enumerate(choices) if choice == text]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from dem.chunked_loss import logit_factor
+from dem.chunked_loss import logit_factor, trial_ids
 from dem.evaluation.documents import Document
 from dem.evaluation.scores import Scores
 
@@ -131,7 +131,7 @@ def head_is_all(model: PreTrainedModel) -> bool:
     Tried on a few tokens.
     """
     embedding = model.get_input_embeddings().weight
-    ids = torch.arange(64, device=embedding.device).remainder(model.config.get_text_config().vocab_size)[None]
+    ids = trial_ids(model)
     plain = model(input_ids=ids, use_cache=False).logits.float()
     ours = _head(model)(model.base_model(input_ids=ids, use_cache=False)[0])
     close = 1e-4 if embedding.dtype == torch.float32 else 1e-2

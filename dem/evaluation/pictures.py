@@ -17,7 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import Normalize
 
-from dem.evaluation.acceptance import in_figures
+from dem.evaluation.digits import figure as in_digits
+from dem.evaluation.digits import in_figures
 from dem.evaluation.metrics import Metrics, Perplexity
 from dem.plots import save, use_korean_font
 
@@ -40,35 +41,42 @@ REST = "rest"
 def perplexity(metrics: Metrics, picture: Path) -> None:
     """Models by domains: the perplexity in each cell, and its change against the base as a number and a colour.
 
-    Dark is better than the base, light is worse; `?` marks a change whose interval reaches across 0.
+    Dark is better than the base, light is worse; `?` marks a change that may be chance, all cells taken together.
     """
     models, domains = list(metrics.models), list(next(iter(metrics.models.values())).perplexity)
     found = [[metrics.models[m].perplexity.get(d) for d in domains] for m in models]
+    sure, by_model = metrics.beyond_chance(), list(zip(models, found, strict=True))
     changes = [[p.change.relative if p and p.change else math.nan for p in row] for row in found]
     reach = np.nanmax(np.abs([*sum(changes, []), 0.01]))
     with page(picture, max(WIDTH, 2 + 0.85 * len(domains)), 1.6 + 0.62 * len(models)) as (figure, (axes,)):
         cells(
             axes,
             np.array(changes),
-            [[_measured(p) for p in row] for row in found],
-            (short_names(models), short_names(domains, NARROW)),
+            [[_measured(p, (m, d) in sure) for d, p in zip(domains, row, strict=True)] for m, row in by_model],
+            (short_names(models), _with_counts(domains, found[0])),
             Normalize(-min(reach, 0.2), min(reach, 0.2)),
         )
         if "merged" in models:
             row = (-0.5, models.index("merged") - 0.5)
             axes.add_patch(plt.Rectangle(row, len(domains), 1, fill=False, linewidth=4, clip_on=False, zorder=5))
         axes.set_title("Perplexity on the test splits, change against the base")
-        figure.supxlabel("darker: better than the base    lighter: worse    ?: may be chance")
+        figure.supxlabel(
+            "darker: better than the base    lighter: worse    ?: may be chance\nin brackets: test documents"
+        )
 
 
-def _measured(p: Perplexity | None) -> str:
+def _with_counts(domains: list[str], measured: list[Perplexity | None]) -> list[str]:
+    names = short_names(domains, NARROW)
+    return [f"{name} ({p.documents if p else 0})" for name, p in zip(names, measured, strict=True)]
+
+
+def _measured(p: Perplexity | None, sure: bool) -> str:
     if p is None or p.perplexity is None:
         return "–" if p is None else "no number"
-    figure = in_figures(p.perplexity)
+    text = in_figures(p.perplexity)
     if p.change is None:
-        return figure
-    unsure = p.change.low is None or p.change.low <= 0 <= p.change.high
-    return f"{figure}\n{p.change.relative:+.1%}{' ?' if unsure else ''}"
+        return text
+    return f"{text}\n{in_digits(p.change.relative, '+.1%', 0)}{'' if sure else ' ?'}"
 
 
 def losses(tables: dict[str, Path], picture: Path) -> None:

@@ -1,10 +1,11 @@
 """Prompts from a JSON-lines file."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dem.errors import RequestError
+from dem.reading import is_unicode, json_lines
 
 
 @dataclass(frozen=True)
@@ -21,30 +22,19 @@ def read_prompts(path: Path) -> list[Prompt]:
     Raises:
         RequestError: the file is missing or empty, or a line is not such an object; the message has its number.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: a text may hold U+2028
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"evaluation.prompts {path} cannot be read: {error}") from None
-    prompts = [_prompt(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    prompts = [_prompt(entry, f"{path}, line {number}") for number, entry in json_lines(path)]
     if not prompts:
         raise RequestError(f"evaluation.prompts {path} holds no prompt")
     return prompts
 
 
-def _prompt(line: str, place: str) -> Prompt:
-    try:
-        entry = json.loads(line)
-    except ValueError as error:
-        raise RequestError(f"{place} is not JSON: {error}") from None
+def _prompt(entry: Any, place: str) -> Prompt:
     prompt = entry.get("prompt") if isinstance(entry, dict) else None
-    if not isinstance(prompt, str) or not prompt.strip() or not _is_unicode(prompt):
+    if not isinstance(prompt, str) or not prompt.strip() or not is_unicode(prompt):
         raise RequestError(f"{place} has no text under the key prompt")
     reference = entry.get("reference")
     if reference is not None and not (isinstance(reference, str) and reference.strip()):
         raise RequestError(f"{place}: reference is neither a text nor left out")
+    if reference is not None and not is_unicode(reference):
+        raise RequestError(f"{place}: reference holds half of a surrogate pair, which is no text")
     return Prompt(prompt, reference)
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether the text is free of lone surrogates, which JSON can write and no tokenizer reads."""
-    return all(not "\ud800" <= c <= "\udfff" for c in text)

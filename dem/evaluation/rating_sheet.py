@@ -8,6 +8,7 @@ from pathlib import Path
 from dem.errors import RequestError
 from dem.evaluation.answers import Answers
 from dem.evaluation.ratings import CRITERIA, POINTS, Ratings, Scores, prompt_id
+from dem.reading import read_bytes
 
 TEMPLATE = Path(__file__).with_name("rating_sheet.html")
 COLUMNS = ("rater", "prompt", "answer", "prompt_id", "answer_id", *CRITERIA)
@@ -67,11 +68,9 @@ def take_ratings(path: Path, answers: Answers, ratings: Ratings) -> tuple[int, l
 
 
 def _text(path: Path) -> str:
+    content = read_bytes(path)
     try:
-        content = path.read_bytes()
         return content.decode("utf-8-sig")
-    except OSError as error:
-        raise RequestError(f"--ratings {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise RequestError(f"{path}, line {line} is not UTF-8: save the file as CSV UTF-8") from None

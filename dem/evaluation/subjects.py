@@ -36,7 +36,8 @@ def subjects_of(
     adapters: dict[str, Path],
     models: dict[str, Path],
     mixtures: dict[str, Path],
-    guesses: dict[str, dict[str, float]],
+    rivals: dict[str, dict[str, list[float]]],
+    patterns: Sequence[str] = (),
 ) -> list[Subject]:
     """Base, domain models in the order of the merge, mixtures, other weights, merged model, right after the merge.
 
@@ -44,9 +45,31 @@ def subjects_of(
         adapters: folder of each domain's adapter, by domain.
         models: folder of the fully fine-tuned model of each of the other domains, by domain.
         mixtures: folder of the adapter trained on each mixture of domains, by its name.
-        guesses: by name, other weights of the merged differences to compare with, by domain.
+        rivals: by name, other weights of the merged differences to compare with: by domain, of each group.
+        patterns: of the groups of parameters, whose last one has none.
     """
     record = read_json(layout.merge_record)
+    subjects = subjects_beside(record, base, adapters, models, mixtures)
+    for name, weights in rivals.items():
+        coefficients = [[record["scale"] * weight for weight in weights[domain]] for domain in record["domains"]]
+        subjects.append(weighted(layout, base, name, coefficients, patterns))
+    return [*subjects, merged_subject(layout)]
+
+
+def merged_subject(layout: Layout) -> Subject:
+    """The merged model that is there."""
+    own = _hash(files_fingerprint([layout.merge_record]), layout.merged_model)
+    return Subject("merged", layout.merged_model, own)
+
+
+def subjects_beside(
+    record: dict[str, Any],
+    base: Path,
+    adapters: dict[str, Path],
+    models: dict[str, Path],
+    mixtures: dict[str, Path],
+) -> list[Subject]:
+    """Those of `subjects_of` that are there without the merged model; `record` says what is, or is to be, merged."""
     base_fingerprint = _hash(record["base"]["fingerprint"], base)
     subjects = [Subject("base", base, base_fingerprint)]
     for domain, merged in record["domains"].items():
@@ -59,11 +82,7 @@ def subjects_of(
     for name, adapter in mixtures.items():
         own = f"{base_fingerprint} with {adapter_fingerprint(adapter)}"
         subjects.append(Subject(name, adapter, own, is_adapter=True))
-    for name, weights in guesses.items():
-        factor = record["scale"] / (sum(weights.values()) if record["normalize"] else 1)
-        subjects.append(weighted(layout, base, name, [[factor * weights[domain]] for domain in record["domains"]]))
-    own = _hash(files_fingerprint([layout.merge_record]), layout.merged_model)
-    return [*subjects, Subject("merged", layout.merged_model, own)]
+    return subjects
 
 
 def weighted(

@@ -4,6 +4,8 @@ import csv
 import io
 from typing import Any
 
+from dem.evaluation.digits import figure
+from dem.evaluation.intervals import LEAST, Change
 from dem.evaluation.metrics import ALL, Metrics, ModelMetrics, Perplexity
 from dem.evaluation.report import TEXT_METRICS
 
@@ -48,13 +50,18 @@ def _harness_row(harness: dict[str, Any]) -> dict[str, float | None]:
 
 
 def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    return "" if value is None else f"{value:.10g}"
 
 
 def perplexity_lines(metrics: Metrics) -> list[str]:
-    """The perplexities as an aligned table for people; each change against the base in percent, with its interval."""
+    """The perplexities as an aligned table for people; each change against the base in percent, with its interval.
+
+    The second line counts the documents.
+    """
+    some = next(iter(metrics.models.values())).perplexity
     header, *rows = [
-        ["", *next(iter(metrics.models.values())).perplexity],
+        ["", *some],
+        ["documents", *(f"{p.documents:,}" if p else "0" for p in some.values())],
         *([name, *map(_cell, model.perplexity.values())] for name, model in metrics.models.items()),
     ]
     wide = [max(len(row[i]) for row in [header, *rows]) + 2 for i in range(len(header))]
@@ -72,11 +79,16 @@ def _cell(measured: Perplexity | None) -> str:
     change, cell = measured.change, f"{measured.perplexity:.2f}"
     if change is None:
         return cell
-    interval = "" if change.low is None else f", {change.low:+.1%} to {change.high:+.1%}"
-    return f"{cell} ({change.relative:+.1%}{interval})"
+    return f"{cell} ({change_in_percent(change, ', {} to {}')})"
+
+
+def change_in_percent(change: Change, interval: str) -> str:
+    """A change, followed by its ends as `interval` says, if it has them; each on its side of 0."""
+    ends = [] if change.low is None else [figure(end, "+.1%", 0) for end in (change.low, change.high)]
+    return figure(change.relative, "+.1%", 0) + (interval.format(*ends) if ends else "")
 
 
 def without_interval(metrics: Metrics) -> list[str]:
-    """The domains whose changes have no interval, since a single document was measured."""
+    """The domains, and how many documents they have, whose changes have no interval, since these are too few."""
     some = next(iter(metrics.models.values())).perplexity
-    return [domain for domain, measured in some.items() if measured and measured.documents == 1]
+    return [f"{d} ({p.documents})" for d, p in some.items() if p and p.documents < LEAST]

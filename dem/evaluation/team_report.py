@@ -17,16 +17,18 @@ from dem.evaluation.acceptance import (
     change_in_words,
     criteria,
     criteria_table,
-    in_figures,
 )
 from dem.evaluation.answers import provenance_hash
+from dem.evaluation.digits import in_figures
 from dem.evaluation.evidence import Evidence, Missing, gather, not_merged
-from dem.evaluation.intervals import Change
-from dem.evaluation.metrics import ALL, Perplexity
+from dem.evaluation.intervals import LEAST, sure
+from dem.evaluation.metrics import ALL, Metrics, Perplexity
 from dem.evaluation.mixture_costs import cost_lines
 from dem.evaluation.report import TEXT_METRICS, as_text
 from dem.evaluation.report import captioned as _picture
 from dem.evaluation.report import link as _link
+from dem.evaluation.tables import change_in_percent
+from dem.evaluation.weights_report import comparison_lines, weighed, weights_section
 from dem.layout import Layout
 from dem.search.effects import leave_one_out_section
 
@@ -47,7 +49,7 @@ def report_page(evidence: Evidence, layout: Layout) -> str:
           " the figures of each domain")],
         _perplexity_section(evidence, layout),
         _comparison_section(evidence),
-        _weights_section(evidence, layout),
+        weights_section(evidence, layout),
         leave_one_out_section(layout, not isinstance(evidence.record, Missing) and "search" in evidence.record),
         _answers_section(evidence, layout),
         _figures_section(evidence),
@@ -73,9 +75,6 @@ def _perplexity_verdict(evidence: Evidence) -> str:
         return "**Whether it is better than the base was not measured**: there is no test document."
     if whole.change is None:
         return "**It cannot be compared with the base**: one of the two computes no numbers."
-    better = [d for d, p in found.items() if d != ALL and p and _direction(p) == "better"]
-    worse = [d for d, p in found.items() if d != ALL and p and _direction(p) == "worse"]
-    measured = sum(p is not None for d, p in found.items() if d != ALL)
     text = {
         "better": "**Yes, by its perplexity.**",
         "worse": "**No: by its perplexity it is worse than the base.**",
@@ -83,14 +82,29 @@ def _perplexity_verdict(evidence: Evidence) -> str:
     }[_direction(whole)]
     text += f" On all test documents together it is {change_in_words(whole)}"
     text += f", while the plan wants {GAIN[0]:.0%}." if 0 < -whole.change.relative < GAIN[0] else "."
-    text += f" Beyond chance it is better in {len(better)} of {measured} domains"
-    return text + (f", and worse in {', '.join(map(as_text, worse))}." if worse else ".")
+    if whole.change.low is None:
+        text += f" So few test documents ({whole.documents}) do not tell how sure that is."
+    return text + _domains_verdict(evidence.metrics)
+
+
+def _domains_verdict(metrics: Metrics) -> str:
+    """In how many domains it is surely better, in which worse, and of which that cannot be told."""
+    told, found = metrics.beyond_chance(), metrics.models["merged"].perplexity
+    measured = {d: p for d, p in found.items() if d != ALL and p}
+    sides = {d: p.change.relative < 0 for d, p in measured.items() if ("merged", d) in told}
+    text = " Beyond chance, all cells below taken together, it is better in "
+    text += f"{sum(sides.values())} of {len(measured)} domains"
+    if worse := [as_text(d) for d, better in sides.items() if not better]:
+        text += f", and worse in {', '.join(worse)}"
+    if few := [f"{as_text(d)} ({p.documents})" for d, p in measured.items() if p.change and p.change.low is None]:
+        text += f"; too few test documents to tell of {', '.join(few)}"
+    return text + "."
 
 
 def _direction(measured: Perplexity) -> str:
     """ "better" or "worse" than the base, if the whole interval says so; else nothing."""
     change = measured.change
-    if change is None or change.low is None or change.low <= 0 <= change.high:
+    if change is None or not sure(change):
         return ""
     return "better" if change.high < 0 else "worse"
 
@@ -133,72 +147,33 @@ def _perplexity_section(evidence: Evidence, layout: Layout) -> list[str]:
         layout.perplexity_picture,
         "Perplexity of every model on every domain",
         "A row per model, a column per domain; lower is better. The second line of a cell is the change against the "
-        "base: dark where the model is better, light where it is worse. With a question mark the 95% interval reaches "
-        "across 0: it may be chance.",
+        "base: dark where the model is better, light where it is worse. With a question mark it may be chance: the "
+        "cells are taken together, so that with 95% confidence none of those without one is (Holm's procedure; the "
+        "merged model on all texts is taken by itself).",
     )
     lines += [f"| model | {' | '.join(as_text(d) for d in domains)} |", "|---" * (1 + len(domains)) + "|"]
+    counts = (f"{p.documents:,}" if p else "0" for p in models["base"].perplexity.values())
+    lines.append(f"| *test documents* | {' | '.join(counts)} |")
     for name, model in models.items():
         lines.append(f"| {as_text(name)} | {' | '.join(_cell(model.perplexity.get(d)) for d in domains)} |")
-    lines += ["", f"Change against the base, with its 95% interval. All figures: {_link(layout.metrics, 'metrics')}"
-              f" and {_link(layout.metric_summary, 'the same as a table')}."]  # fmt: skip
+    lines += ["", f"Change against the base, with its 95% interval, each taken by itself; of fewer than {LEAST} "
+              f"documents there is none. All figures: {_link(layout.metrics, 'metrics')} and "
+              f"{_link(layout.metric_summary, 'the same as a table')}."]  # fmt: skip
     return lines
-
-
-GUESSES = {"equal": "equal weights", "hand": "the weights given by hand"}
 
 
 def _comparison_section(evidence: Evidence) -> list[str]:
     """The merged model beside other ways to one model: other weights, and training on a mixture."""
-    if isinstance(evidence.metrics, Missing) or not (evidence.metrics.against or evidence.metrics.mixtures):
+    if isinstance(evidence.metrics, Missing):
         return []
-    lines, against = ["## Against other ways"], evidence.metrics.against
-    if against:
-        lines += ["", "Perplexity of the merged model on all test documents, relative to", ""]
-        lines += [_against(name, change) for name, change in against.items()]
-    costs = cost_lines(evidence.metrics.mixtures, evidence)
-    return [*lines, *([""] if costs else []), *costs]
-
-
-def _against(name: str, change: Change) -> str:
-    words = GUESSES.get(name, f"the adapter trained on the mixture {as_text(name)}")
-    interval = "" if change.low is None else f" ({change.low:+.2%} to {change.high:+.2%})"
-    sure = change.low is not None and (change.high < 0 or change.low > 0)
-    verdict = ("better" if change.relative < 0 else "worse") if sure else "no different beyond chance"
-    return f"- {words}: {change.relative:+.2%}{interval}, {verdict}"
-
-
-def _weights_section(evidence: Evidence, layout: Layout) -> list[str]:
-    """How the weights were found, and whether that was worth it."""
-    if isinstance(evidence.record, Missing) or "search" not in evidence.record:
-        return []
-    search, domains = evidence.record["search"], evidence.record["domains"]
-    weights = ", ".join(f"{as_text(d)} {s['weight']:g}{_flat(search, d)}" for d, s in domains.items())
-    lines = [
-        "## Weights",
-        "",
-        f"Found on {search['tune_tokens']:,} tokens of the tune splits, by {as_text(search['method'])}, for the "
-        f"objective {as_text(search['objective'])}: {weights}. In brackets, where a weight can lie while the objective "
-        f"changes by less than {search['flat_within']:g} nats per token, the other weights adjusting.",
-        "",
-    ]
-    captions = {
-        "map": "Marks are weights, the shades and lines the second-order model of the loss about the ones found: how "
-        "much worse the mean of the tune losses becomes.",
-        "losses": "The same model along each weight. Where the curve is flat, the weight hardly matters.",
-        "path": "What was looked at, on some of the tune documents: the start, one weight after the other moved for "
-        "the curvature, and then the best weights of the model.",
-    }
-    for what, caption in captions.items():
-        lines += _picture(layout.search_picture(what), f"The search for weights: {what}", caption)
-    links = f"{_link(layout.search_table, 'Every evaluation')}, {_link(layout.search_summary, 'everything found')}"
-    return [*lines, f"{links}."]
-
-
-def _flat(search: dict, domain: str) -> str:
-    if not search.get("flat"):
-        return ""
-    low, high = search["flat"][domain]
-    return f" ({low:.2f} to {high:.2f})"
+    mixtures = {n: c for n, c in evidence.metrics.against.items() if n in evidence.metrics.mixtures}
+    parts = [comparison_lines(evidence)]
+    if mixtures:
+        lines = [f"- the adapter trained on the mixture {as_text(n)}: {weighed(c)}" for n, c in mixtures.items()]
+        parts.append(["Perplexity of the merged model on all test documents, relative to", "", *lines])
+    parts.append(cost_lines(evidence.metrics.mixtures, evidence))
+    lines = [line for part in parts if part for line in ("", *part)]
+    return ["## Against other ways", *lines] if lines else []
 
 
 def _cell(measured: Perplexity | None) -> str:
@@ -209,8 +184,7 @@ def _cell(measured: Perplexity | None) -> str:
     text, change = in_figures(measured.perplexity), measured.change
     if change is None:
         return text
-    interval = "" if change.low is None else f" ({change.low:+.1%} to {change.high:+.1%})"
-    return f"{text}<br>{change.relative:+.1%}{interval}"
+    return f"{text}<br>{change_in_percent(change, ' ({} to {})')}"
 
 
 def _answers_section(evidence: Evidence, layout: Layout) -> list[str]:
@@ -234,6 +208,8 @@ def _figures_section(evidence: Evidence) -> list[str]:
         rows[name] = {m: f"{model.texts[m]:.3g}" for m in TEXT_METRICS if m in model.texts}
         for task, found in model.harness.items():
             for metric, measured in found.get("metrics", {}).items():
+                if measured["value"] is None:
+                    continue
                 error = measured.get("stderr")
                 spread = f" ± {error:.2g}" if error is not None else ""
                 rows[name][f"{task} {metric}"] = f"{measured['value']:.3g}{spread}"
@@ -314,10 +290,7 @@ def _missing(evidence: Evidence, layout: Layout) -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = [("The merged model's record", evidence.record)]
     found += [(f"Training time of {as_text(d)}", v) for d, v in evidence.training_seconds.items()]
     found += [(f"Difference of {as_text(d)}", v) for d, v in evidence.differences.items()]
-    found += [
-        ("Duration of the merge", evidence.merge_seconds),
-        ("Duration of the evaluation", evidence.evaluation_seconds),
-    ]
+    found += [(f"Duration of the {part}", seconds) for part, seconds in evidence.stage_3_seconds.items()]
     found += [("Perplexity and other figures", evidence.metrics), ("Answers", evidence.tally)]
     found.append(("Interference between domains", _interference(layout)))
     if not layout.loss_picture.is_file():

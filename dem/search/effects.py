@@ -4,19 +4,21 @@ import csv
 import io
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from dem.atomic import write_text
-from dem.common import read_json
 from dem.errors import RequestError
 from dem.evaluation.acceptance import compared
 from dem.evaluation.answers import provenance_hash
-from dem.evaluation.intervals import Change, sure
+from dem.evaluation.digits import figure
+from dem.evaluation.intervals import LEAST, Change, marked, sure
 from dem.evaluation.metrics import ALL
 from dem.evaluation.report import as_text, captioned, link
 from dem.layout import Layout
+from dem.reading import read_json
+from dem.typed import read_as
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,54 @@ class Effect:
     """Perplexity with all terms but this one."""
     change: Change | None
     """with_it / without - 1: below 0 the term helps."""
+    documents: int
+    """That were measured; of ALL, of all domains."""
 
 
-def publish_effects(layout: Layout, effects: list[Effect]) -> None:
+@dataclass(frozen=True)
+class Standing:
+    """Which term makes the least of the mean of the domains' losses, and how far the others are from it."""
+
+    objective: str
+    """search.objective, whose shares the domains have in the mean; alike, of `worst`."""
+    term: str
+    change: Change
+    """What this term does, as an Effect's."""
+    leads: dict[str, Change]
+    """By other term: the perplexity without that one against the one without this term. Above 0 that one helps more."""
+
+    @property
+    def next(self) -> str:
+        """The term that helps least after this one."""
+        return min(self.leads, key=lambda term: self.leads[term].relative)
+
+    @property
+    def told(self) -> bool:
+        """Whether it helps less than every other one beyond chance."""
+        return all(sure(lead) and lead.relative > 0 for lead in self.leads.values())
+
+
+@dataclass(frozen=True)
+class Effects:
+    """All that was measured of the terms."""
+
+    cells: list[Effect]
+    least: Standing | None
+    """None of fewer than two terms, and where a model computes no numbers."""
+
+
+def publish_effects(layout: Layout, effects: Effects) -> None:
     """Write them as a table and for programs, and draw them."""
     from dem.search import pictures  # which the report does without
 
     matrix: dict[str, dict[str, Any]] = {}
-    for effect in effects:
+    for effect in effects.cells:
         matrix.setdefault(effect.term, {})[effect.on] = effect.change and asdict(effect.change)
-    content = {"format": FORMAT, "merged": provenance_hash(layout.merge_record), "effects": matrix}
+    least = effects.least and asdict(effects.least)
+    content = {"format": FORMAT, "merged": provenance_hash(layout.merge_record), "effects": matrix, "least": least}
+    content["documents"] = {effect.on: effect.documents for effect in effects.cells}
     write_text(layout.leave_one_out_record, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    write_text(layout.leave_one_out, table(effects))
+    write_text(layout.leave_one_out, table(effects.cells))
     pictures.leave_one_out(matrix, layout.leave_one_out_picture)
 
 
@@ -56,11 +94,14 @@ def table(effects: list[Effect]) -> str:
     """CSV: a row per term and domain; the effect is a fraction of the perplexity without the term, below 0 it helps."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["term", "on", "perplexity_with", "perplexity_without", "effect", "effect_low", "effect_high"])
+    writer.writerow(
+        ["term", "on", "perplexity_with", "perplexity_without", "effect", "effect_low", "effect_high", "documents"]
+    )
     for e in effects:
         change = (e.change.relative, e.change.low, e.change.high) if e.change else (None, None, None)
         figures = (e.with_it, e.without, *change)
-        writer.writerow([e.term, e.on, *("" if value is None else f"{value:.6g}" for value in figures)])
+        row = ("" if value is None else f"{value:.10g}" for value in figures)
+        writer.writerow([e.term, e.on, *row, e.documents])
     return text.getvalue()
 
 
@@ -70,49 +111,96 @@ def leave_one_out_section(layout: Layout, found: bool) -> list[str]:
     Args:
         found: whether the weights were found on the same documents.
     """
-    matrix = _current(layout)
-    if not matrix:
+    try:
+        record = _current(layout)
+    except RequestError as damage:
+        return ["## What each domain adds", "", f"Not told: {as_text(str(damage))}."]
+    if not record:
         return []
-    lines = ["## What each domain adds", "", _least(matrix), "", _hurting(matrix), ""]
+    lines = ["## What each domain adds", ""]
+    if record["least"]:
+        lines += [_least(record["least"]), ""]
+    lines += [_hurting(record["effects"], record["documents"]), ""]
     lines += captioned(
         layout.leave_one_out_picture,
         "What each domain's term does to each domain",
         "A row per term, a column per domain: the change of the perplexity that the term makes, the other weights as "
-        "they are. Dark: it helps; light: it hurts; with a question mark it may be chance. A row that is light "
-        "everywhere is a domain to drop or to train again.",
+        "they are. Dark: it helps; light: it hurts; with a question mark it may be chance, all cells taken together "
+        "(Holm's procedure). A row that is light everywhere is a domain to drop or to train again.",
     )
     where = "the tune splits, since no choice looks at the test splits"
     where += "; the weights were found on the same text, which flatters them a little" if found else ""
-    return [*lines, f"Measured on {where}. All figures: {link(layout.leave_one_out, 'a table')}."]
+    counts = ", ".join(f"{as_text(on)} {count:,}" for on, count in record["documents"].items())
+    lines.append(f"Measured on {where}; documents: {counts}. All figures: {link(layout.leave_one_out, 'a table')}.")
+    return lines
 
 
-def _current(layout: Layout) -> dict[str, dict[str, Any]] | None:
-    """The effects by term and domain, if they are of the merge that is there."""
+class _Record(TypedDict):
+    merged: str | None
+    effects: dict[str, dict[str, Change | None]]
+    least: Standing | None
+    documents: dict[str, int]
+
+
+def _current(layout: Layout) -> _Record | None:
+    """The record, if it is of the merge that is there.
+
+    Raises:
+        RequestError: it is damaged.
+    """
     if not layout.leave_one_out_record.is_file():
         return None
-    try:
-        content = read_json(layout.leave_one_out_record)
-        return content["effects"] if content["merged"] == provenance_hash(layout.merge_record) else None
-    except (RequestError, KeyError):
+    if read_json(layout.leave_one_out_record).get("format") != FORMAT:
         return None
+    record = read_as(layout.leave_one_out_record, _Record, "evaluate again")
+    if record["merged"] != provenance_hash(layout.merge_record):
+        return None
+    changes = [change for row in record["effects"].values() for change in row.values() if change]
+    if any((change.low is None) != (change.high is None) for change in changes):
+        raise RequestError(f"{layout.leave_one_out_record} is damaged (an interval has one end): evaluate again")
+    if record["least"] and not record["least"].leads:
+        raise RequestError(f"{layout.leave_one_out_record} is damaged (a term is compared with none): evaluate again")
+    return record
 
 
-def _least(matrix: dict[str, dict[str, Any]]) -> str:
-    known = {term: Change(**row[ALL]) for term, row in matrix.items() if row.get(ALL)}
+COUNTING = {
+    "mean": "each domain counting alike",
+    "importance": "each domain counting by search.importance",
+    "worst": "each domain counting alike (not the worst one alone, as in the search)",
+}
+
+
+def _least(least: Standing) -> str:
+    term, other, lead = as_text(least.term), as_text(least.next), least.leads[least.next]
+    measure = f"of the mean of the domains' losses, {COUNTING.get(least.objective, as_text(least.objective))}"
+    if least.told:
+        return (
+            f"**{term} helps least**: with its term, the perplexity {measure}, is {compared(least.change)}. Without "
+            f"{other}'s instead of it, the perplexity would be {compared(lead)}."
+        )
+    if lead.low is None:
+        why = f"there are too few tune documents (fewer than {LEAST})"
+    else:
+        why = f"without {other}'s term instead of {term}'s, it would be {compared(lead)}"
+        why += "" if not sure(lead) else ", but of another domain that cannot be told"
+    return f"**Which domain helps least cannot be told** by the perplexity {measure}: {why}."
+
+
+def _hurting(matrix: dict[str, dict[str, Change | None]], documents: dict[str, int]) -> str:
+    """Whom a term hurts, where all cells together leave no doubt."""
+    hurt = [
+        f"{as_text(term)}'s term hurts {as_text(on)} ({figure(change.relative, '+.1%', 0)})"
+        for (term, on), change in _beyond_chance(matrix).items()
+        if on != ALL and change.relative > 0
+    ]
+    known = [change for row in matrix.values() for change in row.values() if change]
     if not known:
         return "The models compute no numbers."
-    term = max(known, key=lambda term: known[term].relative)
-    return (
-        f"**{as_text(term)} helps least**: with its term, the perplexity of all tune documents together is "
-        f"{compared(known[term])}."
-    )
+    text = "; ".join(hurt) or "no domain's term hurts any domain"
+    few = [f"{as_text(on)} ({count})" for on, count in documents.items() if on != ALL and count < LEAST]
+    return f"Beyond chance, {text}{'; too few tune documents to tell of ' * bool(few)}{', '.join(few)}."
 
 
-def _hurting(matrix: dict[str, dict[str, Any]]) -> str:
-    hurt = [
-        f"{as_text(term)}'s term hurts {as_text(on)} ({cell['relative']:+.1%})"
-        for term, row in matrix.items()
-        for on, cell in row.items()
-        if on != ALL and cell and cell["relative"] > 0 and sure(Change(**cell))
-    ]
-    return f"Beyond chance, {'; '.join(hurt)}." if hurt else "Beyond chance, no domain's term hurts any domain."
+def _beyond_chance(matrix: dict[str, dict[str, Change | None]]) -> dict[tuple[str, str], Change]:
+    told = marked(matrix)
+    return {(term, on): change for term, row in matrix.items() for on, change in row.items() if (term, on) in told}

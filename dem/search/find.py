@@ -17,9 +17,11 @@ from dem.evaluation.documents import Document, fingerprint
 from dem.evaluation.evaluated import Evaluated
 from dem.evaluation.perplexity import windows
 from dem.search.losses import Evaluation, Losses
-from dem.search.objectives import objective_of
-from dem.search.optimise import by_gradient, by_grid
+from dem.search.objectives import Objective, objective_of
+from dem.search.optimise import Evaluate, best_sum, by_gradient, by_grid
+from dem.search.outcome import ends_in_words, ends_of
 from dem.search.quadratic import FLAT, Limits, Quadratic
+from dem.search.rivals import guesses, in_words, rivals_of
 from dem.search.terms import Terms
 
 FORMAT = 1
@@ -140,53 +142,43 @@ def _some(documents: list[Document], max_length: int, seed: int) -> list[Documen
 
 
 def find_weights(
-    search: Search, settings: SearchConfig, hand: np.ndarray, limits: Limits, summary: Path, named: dict[str, Any]
+    search: Search, settings: SearchConfig, start: np.ndarray, limits: Limits, summary: Path, named: dict[str, Any]
 ) -> Found:
-    """Find the weights, starting from `hand` (domains, groups); write what is known about them to `summary`.
+    """Find the weights, from `start` (domains, groups) on; write what is known about them to `summary`.
 
-    By gradient, all tune documents are looked at with `hand` and with the weights found; what lies between is looked at
-    on some of them, with their losses corrected, to first order, by what all of them gave at `hand` (as in SVRG,
-    Johnson & Zhang 2013). If all documents say in the end that `hand` is as good, it stays.
+    By gradient, all tune documents are looked at with `start` and with the weights found; what lies between is looked
+    at on some of them, with their losses corrected, to first order, by what all of them gave at `start` (as in SVRG,
+    Johnson & Zhang 2013). If all documents say in the end that `start` is as good, it stays.
 
     Args:
         named: what else the summary is to hold.
     """
-    whole, part = _tokens(search.all), _tokens(search.some)
-    _say_what_comes(search, whole, part)
-    start = limits.of(hand)
-    base = None
+    _say_what_comes(search)
+    if not limits.normalize and (given := start.sum(0).max()) > limits.bound:
+        log.info(f"search: the sum it would begin with, {given:g}, is above search.bound, which it begins with instead")
+    start, base = limits.of(start), None
     if settings.objective == "worst":
         base = search.at("base", np.zeros_like(start), search.all, False).losses
     objective = objective_of(settings, list(search.all), base)
-    model: Quadratic | None = None
-    with progress_bar(_expected(settings, start.size, whole, part), "search", " tokens") as search.bar:
-        if settings.method == "grid":
-            weights = by_grid(
-                lambda w: objective.value(search.at("grid", w, search.all, False).losses), len(search.domains), limits
-            )
-            at_start = search.at("start", start, search.all, False).losses
-        else:
-            first = search.at("start, all documents", start, search.all, True)
-            at_start = first.losses
-            evaluate = _corrected(search, start, first)
-            weights, model = by_gradient(evaluate, objective, start, limits, settings.penalty)
+    guessed = guesses(settings, search.domains)
+    with progress_bar(_expected(search, settings, start.size, limits), "search", " tokens") as search.bar:
+        weights, at_start, model, evaluate = _searched(search, settings, objective, start, limits)
         weights = _rounded(weights, limits)
         losses = search.at("found, all documents", weights, search.all, False).losses
-    gain = objective.value(at_start) - objective.value(losses)
-    if gain < 0:
-        log.info("search: what was found is no better than the weights it began with, which stay")
-        weights, losses = _rounded(start, limits), at_start
-    flat = model.flat(objective, limits) if model and weights.shape[1] == 1 else None
-    record = {
-        "method": settings.method,
-        "objective": settings.objective,
-        "value": objective.value(losses),
-        "value_of_hand": objective.value(at_start),
-        "tune_tokens": whole,
-        **search.cost(),
-        "flat_within": FLAT,
-        "flat": dict(zip(search.domains, flat, strict=True)) if flat else None,
-    }
+        if objective.value(at_start) < objective.value(losses):
+            log.info("search: what was found is no better than the weights it began with, which stay")
+            weights, losses = _rounded(start, limits), at_start
+
+        def best_of(kind: str, shares: np.ndarray) -> float:
+            def there(_: str, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+                return evaluate(f"best sum of {kind}", weights)
+
+            return best_sum(there, objective, shares, limits.bound, model, weights.sum(0).mean())
+
+        rivals = rivals_of(guessed, search.domains, weights, limits, best_of)
+    values = {"value": objective.value(losses), "value_of_start": objective.value(at_start)}
+    record = _record(search, settings, values, _flat(search, objective, weights, model, limits))
+    record |= {"ends": ends_of(weights, search.domains, settings.groups, limits), "rivals": rivals}
     content = {
         "format": FORMAT,
         **named,
@@ -194,7 +186,7 @@ def find_weights(
         "domains": search.domains,
         "texts": list(search.all),
         "found": weights.tolist(),
-        "hand": start.tolist(),
+        "start": start.tolist(),
         "limits": {"normalize": limits.normalize, "bound": limits.bound},
         "path": search.path(),
         "model": _plain(model),
@@ -206,12 +198,54 @@ def find_weights(
     return found
 
 
+def _flat(
+    search: Search, objective: Objective, weights: np.ndarray, model: Quadratic | None, limits: Limits
+) -> dict[str, tuple[float, float]] | None:
+    """Between what each domain's weight can lie; of groups, and without a model, it is not known."""
+    if model is None or weights.shape[1] > 1:
+        return None
+    return dict(zip(search.domains, model.flat(objective, limits), strict=True))
+
+
+def _record(search: Search, settings: SearchConfig, values: dict[str, float], flat: dict | None) -> dict[str, Any]:
+    return {
+        "method": settings.method,
+        "objective": settings.objective,
+        **values,
+        "tune_tokens": _tokens(search.all),
+        **search.cost(),
+        "flat_within": FLAT,
+        "flat": flat,
+    }
+
+
+def _searched(
+    search: Search, settings: SearchConfig, objective: Objective, start: np.ndarray, limits: Limits
+) -> tuple[np.ndarray, np.ndarray, Quadratic | None, Evaluate]:
+    """The best weights, the losses of all documents at `start`, the model about them, and what it was made of."""
+    if settings.method == "gradient":
+        first = search.at("start, all documents", start, search.all, True)
+        evaluate = _corrected(search, start, first)
+        weights, model = by_gradient(evaluate, objective, start, limits, settings.penalty)
+        return weights, first.losses, model, evaluate
+
+    def on_all(phase: str, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = search.at(phase, weights, search.all, True)
+        return found.losses, found.jacobian
+
+    weights = by_grid(
+        lambda w: objective.value(search.at("grid", w, search.all, False).losses), len(search.domains), limits
+    )
+    return weights, search.at("start", start, search.all, False).losses, None, on_all
+
+
 def _tokens(documents: dict[str, list[Document]]) -> int:
     """Tokens that are predicted."""
     return sum(max(len(document.ids) - 1, 0) for some in documents.values() for document in some)
 
 
-def _say_what_comes(search: Search, whole: int, part: int) -> None:
+def _say_what_comes(search: Search) -> None:
+    whole, part = _tokens(search.all), _tokens(search.some)
     log.info(f"search: {len(search.domains)} domains, {whole:,} tune tokens, {part:,} of them between start and end")
     if search.slow:
         log.info(
@@ -226,11 +260,16 @@ def _say_what_was_found(found: Found, start: np.ndarray) -> None:
         told = ", ".join(f"{w:g}" for w in found.weights[i])
         room = ", flat from {:.2f} to {:.2f}".format(*record["flat"][domain]) if record["flat"] else ""
         log.info(f"search: {domain} {told} (began at {', '.join(f'{w:g}' for w in start[i])}{room})")
-    gain = record["value_of_hand"] - record["value"]
+    for sentence in ends_in_words(record["ends"]):
+        log.info(f"search: {sentence}")
+    gain = record["value_of_start"] - record["value"]
     log.info(
         f"search: objective {record['value']:.5f} nats per token, {gain:+.5f} better than at the start; "
         f"{record['forward_tokens']:,} tokens forward, {record['backward_tokens']:,} backward, {record['seconds']} s"
     )
+    for rival in record["rivals"]:
+        same = f", which is {rival['same_as']}" if rival["same_as"] else ""
+        log.info(f"search: to be compared with {in_words(rival)} ({rival['name']}{same})")
 
 
 def _corrected(search: Search, start: np.ndarray, first: Evaluation) -> Callable:
@@ -247,20 +286,21 @@ def _corrected(search: Search, start: np.ndarray, first: Evaluation) -> Callable
     return evaluate
 
 
-def _expected(settings: SearchConfig, size: int, whole: int, part: int) -> int:
-    """Tokens that the search is likely to pass forward."""
+def _expected(search: Search, settings: SearchConfig, size: int, limits: Limits) -> int:
+    """Tokens that the search for so many weights is likely to pass forward."""
+    whole, part = _tokens(search.all), _tokens(search.some)
+    best_sums = 0 if limits.normalize else 1 + bool(settings.hand)
     if settings.method == "grid":
-        return whole * (11 * size + 2)
-    return 2 * whole + part * (size + 4) + (whole if settings.objective == "worst" else 0)
+        return whole * (11 * size + 2 + 3 * best_sums)
+    return 2 * whole + part * (size + 4 + 2 * best_sums) + (whole if settings.objective == "worst" else 0)
 
 
 def _rounded(weights: np.ndarray, limits: Limits) -> np.ndarray:
-    """With DIGITS digits; where the sum is to be 1, the largest weight takes up what rounding left."""
+    """With DIGITS digits; where the sum has reached what it may be, the largest weight takes up what rounding left."""
     rounded = np.round(weights, DIGITS)
-    if limits.normalize:
-        for group in range(rounded.shape[1]):
-            largest = np.argmax(rounded[:, group])
-            rounded[largest, group] += 1 - rounded[:, group].sum()
+    for group, total in enumerate(rounded.sum(0)):
+        allowed = 1.0 if limits.normalize else min(total, limits.bound)
+        rounded[np.argmax(rounded[:, group]), group] += allowed - total
     return np.round(rounded, DIGITS)
 
 

@@ -12,17 +12,19 @@ from transformers import PreTrainedModel
 
 from dem.atomic import require_writable
 from dem.common import log, read_json
-from dem.config import MergeConfig
+from dem.config import MergeConfig, SearchConfig
 from dem.evaluation.comparison import Questions, compare
-from dem.evaluation.intervals import Change, changes
+from dem.evaluation.intervals import Change, changes, changes_of_mean, changes_together
 from dem.evaluation.metrics import ALL
 from dem.evaluation.scores import Scores
 from dem.evaluation.subjects import Subject, weighted
 from dem.layout import Layout
 from dem.methods import normalised_weights
-from dem.search.effects import Effect
+from dem.search.effects import Effect, Effects, Standing
+from dem.search.objectives import objective_of
 from dem.search.terms import Terms
 
+ByDomain = dict[str, Scores]
 WITH_ALL = "all terms"
 
 
@@ -33,7 +35,8 @@ def effects_of_terms(
     questions: Questions,
     hub_kernels: bool,
     terms_of: Callable[[PreTrainedModel], Terms],
-) -> list[Effect]:
+    search: SearchConfig,
+) -> Effects:
     """The effect of each domain that has a weight on each domain's documents, right after the merge of `merge`.
 
     What was measured before is kept by content: when one domain has been trained again, the weights without it are
@@ -42,6 +45,7 @@ def effects_of_terms(
     Args:
         merge: a weighted_sum; its groups of parameters are those of the Terms, the patterns' and then the rest.
         questions: of the tune documents.
+        search: whose objective says what each domain counts where the terms are compared with each other.
     """
     domains = list(read_json(layout.merge_record)["domains"])
     acting, patterns = coefficients(merge, domains), [own.pattern for own in merge.weights_by_parameter]
@@ -58,15 +62,36 @@ def effects_of_terms(
     log.info(f"leave-one-out: {len(terms)} terms on the tune documents")
     results = compare(base, subjects, questions, hub_kernels, record.get, terms_of)
     whole, *others = (result.scores for result in results)
+    effects = _effects(terms, whole, others)
+    return Effects(effects, _least(terms, whole, others, search) if len(terms) > 1 else None)
+
+
+def _effects(terms: list[str], whole: ByDomain, others: list[ByDomain]) -> list[Effect]:
+    """Of every term on every domain that has documents, and on all; `others` are without one term each."""
     columns = {d: (scores, [other[d] for other in others]) for d, scores in whole.items() if scores.documents}
+    changed = {d: changes(*column) for d, column in columns.items()}
     if columns:
         columns[ALL] = (_together(whole), [_together(other) for other in others])
-    turned = {d: [_turned(change) for change in changes(*column)] for d, column in columns.items()}
+        changed[ALL] = changes_together(whole, others)
     return [
-        Effect(term, d, scores.perplexity, rest[i].perplexity, turned[d][i])
+        Effect(term, d, scores.perplexity, rest[i].perplexity, _turned(changed[d][i]), scores.documents)
         for i, term in enumerate(terms)
         for d, (scores, rest) in columns.items()
     ]
+
+
+def _least(terms: list[str], whole: ByDomain, others: list[ByDomain], search: SearchConfig) -> Standing | None:
+    """Which term makes the least of what the search makes small, or of the mean where that is no mean."""
+    tested = [domain for domain, scores in whole.items() if scores.documents]
+    shares = dict(zip(tested, objective_of(search, tested, None).shares, strict=True))
+    found = changes_of_mean(whole, others, shares)
+    if None in found:
+        return None
+    least = min(range(len(terms)), key=lambda i: found[i].relative)
+    rest = [i for i in range(len(terms)) if i != least]
+    leads = changes_of_mean(others[least], [others[i] for i in rest], shares)
+    by_term = {terms[i]: lead for i, lead in zip(rest, leads, strict=True)}
+    return Standing(search.objective, terms[least], _turned(found[least]), by_term)
 
 
 def coefficients(merge: MergeConfig, domains: list[str]) -> np.ndarray:
@@ -87,7 +112,7 @@ def _turned(change: Change | None) -> Change | None:
     if change is None:
         return None
     ends = (change.relative, change.high, change.low)
-    return Change(*(None if end is None else 1 / (1 + end) - 1 for end in ends))
+    return Change(*(None if end is None else 1 / (1 + end) - 1 for end in ends), p=change.p)
 
 
 def _together(scores: dict[str, Scores]) -> Scores:

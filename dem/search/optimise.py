@@ -23,11 +23,14 @@ GRID = tuple(round(0.1 * step, 1) for step in range(11))
 def by_gradient(
     evaluate: Evaluate, objective: Objective, start: np.ndarray, limits: Limits, penalty: float
 ) -> tuple[np.ndarray, Quadratic]:
-    """The best weights (domains, groups), and the second-order model of the losses about them.
+    """The best weights (domains, groups), and the second-order model of the losses about them."""
+    return descend(evaluate, objective, curved(evaluate, start), start.shape, limits, penalty)
 
-    The curvature comes from differences of the gradients about `start`, one more evaluation for each weight. Then the
-    model's minimum is tried, and the model moved there with the losses and gradients found, until that gains nothing;
-    a step that makes it worse is halved.
+
+def curved(evaluate: Evaluate, start: np.ndarray) -> Quadratic:
+    """The second-order model about `start` (domains, groups).
+
+    The curvature comes from differences of the gradients, one more evaluation for each weight.
     """
     flat = start.ravel()
     losses, jacobian = evaluate("start", start)
@@ -36,13 +39,28 @@ def by_gradient(
         _, there = evaluate("curvature", (flat + STEP * np.eye(start.size)[number]).reshape(start.shape))
         bends.append((there - jacobian) / STEP)
     hessians = np.stack(bends, 2)
-    model = Quadratic(flat, losses, jacobian, (hessians + hessians.transpose(0, 2, 1)) / 2)
+    return Quadratic(flat, losses, jacobian, (hessians + hessians.transpose(0, 2, 1)) / 2)
+
+
+def descend(
+    evaluate: Evaluate,
+    objective: Objective,
+    model: Quadratic,
+    shape: tuple[int, int],
+    limits: Limits,
+    penalty: float,
+) -> tuple[np.ndarray, Quadratic]:
+    """The best weights, of this shape, from the centre of `model` on, and the model about them.
+
+    The model's minimum is tried, and the model moved there with the losses and gradients found, until that gains
+    nothing; a step that makes it worse is halved.
+    """
 
     def value(weights: np.ndarray, losses: np.ndarray) -> float:
         return objective.value(losses) + penalty * float(np.square(weights - weights.mean(1, keepdims=True)).sum())
 
-    best = value(start, losses)
-    wanted = model.least(objective, limits, start.shape, penalty)
+    best = value(model.centre.reshape(shape), model.losses)
+    wanted = model.least(objective, limits, shape, penalty)
     for _ in range(ROUNDS):
         expected = best - value(wanted, model.at(wanted.ravel())[0])
         if expected < ENOUGH:
@@ -50,10 +68,33 @@ def by_gradient(
         losses, jacobian = evaluate("search", wanted)
         if value(wanted, losses) < best:
             best, model = value(wanted, losses), model.moved(wanted.ravel(), losses, jacobian)
-            wanted = model.least(objective, limits, start.shape, penalty)
+            wanted = model.least(objective, limits, shape, penalty)
         else:
-            wanted = limits.of((wanted + model.centre.reshape(start.shape)) / 2)
-    return model.centre.reshape(start.shape), model
+            wanted = limits.of((wanted + model.centre.reshape(shape)) / 2)
+    return model.centre.reshape(shape), model
+
+
+def best_sum(
+    evaluate: Evaluate, objective: Objective, shares: np.ndarray, bound: float, model: Quadratic | None, start: float
+) -> float:
+    """The factor on `shares` (domains, groups), from 0 to `bound`, with which the objective is least.
+
+    A search as any other, for one weight. The losses' second-order `model` in all weights, where there is one, says
+    where to look first; without one, the curvature is taken at the factor `start`.
+    """
+    limits, one = Limits(False, bound), (1, 1)
+
+    def along(phase: str, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        losses, jacobian = evaluate(phase, factor.item() * shares)
+        return losses, jacobian @ shares.reshape(-1, 1)
+
+    if model is None:
+        line = curved(along, np.full(one, start))
+    else:
+        line = model.along(shares.ravel())
+        first = line.least(objective, limits, one, 0.0)
+        line = line.moved(first.ravel(), *along("search", first))
+    return descend(along, objective, line, one, limits, 0.0)[0].item()
 
 
 def by_grid(value: Callable[[np.ndarray], float], domains: int, limits: Limits) -> np.ndarray:

@@ -13,13 +13,24 @@ from matplotlib.colors import Normalize
 from matplotlib.contour import ContourSet
 
 from dem.common import read_json
-from dem.evaluation.intervals import Change, sure
+from dem.evaluation.digits import figure as in_digits
+from dem.evaluation.intervals import Change, marked
 from dem.evaluation.pictures import COLORS, NARROW, WIDTH, cells, page, short_names, styles
 from dem.layout import Layout
 from dem.search.quadratic import Limits, Quadratic
 
 POINTS = 61
 """Along each axis of the model's curves and maps."""
+MARKERS = {
+    "equal": ("o", 11),
+    "equal_found_sum": ("X", 11),
+    "equal_best_sum": ("D", 9),
+    "hand": ("s", 11),
+    "hand_found_sum": ("P", 11),
+    "hand_best_sum": ("d", 9),
+    "found": ("*", 20),
+}
+"""Of the weights in the map, by their names in the results: marker and size, the last on top."""
 
 
 def draw(layout: Layout, chosen: list[str]) -> None:
@@ -37,24 +48,25 @@ def draw(layout: Layout, chosen: list[str]) -> None:
 def leave_one_out(effects: dict[str, dict[str, dict[str, float] | None]], picture: Path) -> None:
     """What each domain's term changes of each domain's perplexity, by term: dark where it helps, light where it hurts.
 
-    `?` marks a change whose interval reaches across 0.
+    `?` marks a change that may be chance, all cells taken together.
     """
     texts = list(next(iter(effects.values())))
     values = np.array([[row[text]["relative"] if row[text] else np.nan for text in texts] for row in effects.values()])
     reach = max(float(np.nanmax(np.append(np.abs(values), 0.002))), 0.002)
     with page(picture, max(WIDTH, 2 + 0.85 * len(texts)), 2.2 + 0.55 * len(effects)) as (figure, (axes,)):
         names = short_names(list(effects)), short_names(texts, NARROW)
-        written = [[_effect(row[text]) for text in texts] for row in effects.values()]
+        sure = marked({term: {text: c and Change(**c) for text, c in row.items()} for term, row in effects.items()})
+        written = [[_effect(row[text], (term, text) in sure) for text in texts] for term, row in effects.items()]
         cells(axes, values, written, names, Normalize(-reach, reach))
         axes.set_title("What each domain's term does to the perplexity of each domain")
         axes.set_ylabel("term of")
         figure.supxlabel("tune text of    (darker: it helps    lighter: it hurts    ?: may be chance)")
 
 
-def _effect(change: dict[str, float] | None) -> str:
+def _effect(change: dict[str, float] | None, sure: bool) -> str:
     if change is None:
         return "–"
-    return f"{change['relative']:+.1%}{'' if sure(Change(**change)) else ' ?'}"
+    return f"{in_digits(change['relative'], '+.1%', 0)}{'' if sure else ' ?'}"
 
 
 def path(summary: dict[str, Any], picture: Path) -> None:
@@ -71,7 +83,7 @@ def path(summary: dict[str, Any], picture: Path) -> None:
         for axes in (above, below):
             axes.grid(alpha=0.3)
             axes.xaxis.get_major_locator().set_params(integer=True)
-        figure.legend(loc="outside lower center", ncols=3)
+        figure.legend(loc="outside lower center", ncols=3 if max(map(len, names)) < 12 else 2)
 
 
 def losses(summary: dict[str, Any], picture: Path) -> None:
@@ -83,19 +95,21 @@ def losses(summary: dict[str, Any], picture: Path) -> None:
         for i, (axes, name) in enumerate(zip(panels, names, strict=False)):
             weights = np.linspace(0, min(limits.largest, max(1.0, 1.5 * found[i])), POINTS)
             moved = [_with(found, {i: weight}, limits) for weight in weights]
-            axes.plot(weights, 1000 * (np.array(list(map(objective, moved))) - objective(found)), "k-")
+            more = 1000 * (np.array(list(map(objective, moved))) - objective(found))
+            axes.plot(weights, more, "k-")
             axes.plot(found[i], 0, "k*", markersize=14)
             if summary["flat"]:
                 axes.axvspan(*summary["flat"][summary["domains"][i]], color="0.85")
             axes.set_title(f"{name}: {found[i]:.2f}")
-            axes.set_ylim(-1, 20)
+            axes.set_xlim(_with_margins(weights[-1]))
+            axes.set_ylim(min(-1, 1.1 * more.min()), 20)
             axes.grid(alpha=0.3)
         for axes in panels[len(found) :]:
             axes.set_axis_off()
         figure.supxlabel(
             "weight (star: found; grey: flat to a tenth of a percent of the perplexity,\nthe other weights adjusting)"
         )
-        figure.supylabel("thousandths of a nat per token more than at the star")
+        figure.supylabel("thousandths of a nat\nper token more than at the star")
 
 
 def weight_map(summary: dict[str, Any], chosen: list[str], picture: Path) -> None:
@@ -118,8 +132,9 @@ def weight_map(summary: dict[str, Any], chosen: list[str], picture: Path) -> Non
 def _panel(axes: plt.Axes, summary: dict[str, Any], one: int, two: int) -> ContourSet:
     """The objective over the weights of the domains of these numbers."""
     _, objective, limits = _model(summary)
-    found, hand = np.array(summary["found"])[:, 0], np.array(summary["hand"])[:, 0]
-    top = max(1.0, 0.0 if limits.normalize else min(limits.bound, 1.25 * max(found.max(), hand.max())))
+    marks = _marks(summary)
+    found = marks["found"]
+    top = max(1.0, *(weights[[one, two]].max() for weights in marks.values()))
     axis = np.linspace(0, top, POINTS)
     values = np.full((POINTS, POINTS), np.nan)
     for (row, y), (column, x) in product(enumerate(axis), repeat=2):
@@ -130,13 +145,9 @@ def _panel(axes: plt.Axes, summary: dict[str, Any], one: int, two: int) -> Conto
     filled = axes.contourf(axis, axis, values, levels=levels, cmap=COLORS, extend="both", norm="symlog")
     lines = axes.contour(axis, axis, values, levels=levels[2:], colors="black", linewidths=0.8)
     axes.clabel(lines, fontsize=11)
-    guesses = {
-        "found": (found, "*", 20),
-        "hand": (hand, "s", 11),
-        "equal": (np.full(len(found), 1 / len(found)), "o", 11),
-    }
-    white = {"color": "white", "markeredgecolor": "black", "clip_on": False, "linestyle": "none"}
-    for name, (weights, marker, size) in guesses.items():
+    white = {"color": "white", "markeredgecolor": "black", "linestyle": "none"}
+    for name, weights in marks.items():
+        marker, size = MARKERS[name]
         axes.plot(weights[one], weights[two], marker, label=name, markersize=size, **white)
     black = white | {"color": "black", "markersize": 11}
     for number, marker in ((one, ">"), (two, "^")):
@@ -144,7 +155,20 @@ def _panel(axes: plt.Axes, summary: dict[str, Any], one: int, two: int) -> Conto
         axes.plot(*place, marker, label="one domain alone, of weight 1", **black)
     names = short_names(summary["domains"])
     axes.set(xlabel=f"weight of {names[one]}", ylabel=f"weight of {names[two]}", aspect="equal")
+    axes.set(xlim=_with_margins(top), ylim=_with_margins(top))
     return filled
+
+
+def _marks(summary: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The weights found and those that they are compared with, (domains,) each, by the names of MARKERS."""
+    others = {rival["name"]: rival["weights"] for rival in summary["rivals"] if not rival["same_as"]}
+    marks = {name: np.array([weights[d][0] for d in summary["domains"]]) for name, weights in others.items()}
+    return marks | {"found": np.array(summary["found"])[:, 0]}
+
+
+def _with_margins(top: float) -> tuple[float, float]:
+    """The ends of an axis from 0 to `top` on which the marks at its ends are whole."""
+    return -0.05 * top, 1.05 * top
 
 
 def _model(summary: dict[str, Any]) -> tuple[Quadratic, Any, Limits]:
@@ -155,12 +179,11 @@ def _model(summary: dict[str, Any]) -> tuple[Quadratic, Any, Limits]:
 
 
 def _with(weights: np.ndarray, values: dict[int, float], limits: Limits) -> np.ndarray:
-    """Some weights set to `values`; where the sum is to be 1, the others make room in their proportion."""
+    """Some weights set to `values`; where the sum is to be 1, or would be too large, the others make room alike."""
     moved = weights.copy()
     moved[list(values)] = list(values.values())
     others = [i for i in range(len(weights)) if i not in values]
-    if limits.normalize and others:
-        rest = weights[others].sum()
-        share = weights[others] / rest if rest > 0 else np.full(len(others), 1 / len(others))
-        moved[others] = (1 - sum(values.values())) * share
+    rest, room = weights[others].sum(), (1 if limits.normalize else limits.bound) - sum(values.values())
+    if others and (limits.normalize or rest > room):
+        moved[others] = room * (weights[others] / rest if rest > 0 else np.full(len(others), 1 / len(others)))
     return moved

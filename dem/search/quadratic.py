@@ -9,8 +9,6 @@ from dem.search.objectives import Objective
 
 FLAT = 1e-3
 """Nats per token within which the objective counts as flat: a tenth of a percent of the perplexity."""
-LEAST_CURVATURE = 1e-6
-"""Of the objective along any direction, for the width of the flat; where there is less, the bounds are the width."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,11 @@ class Limits:
     def largest(self) -> float:
         """What a single weight can be at most."""
         return 1.0 if self.normalize else self.bound
+
+    @property
+    def reached(self) -> float:
+        """From which sum on the weights count as having ended on `bound`: what SLSQP's precision leaves below it."""
+        return self.bound * (1 - 1e-3)
 
     def of(self, weights: np.ndarray) -> np.ndarray:
         """`weights` (domains, groups), without those below 0, times what makes their sums allowed."""
@@ -62,6 +65,13 @@ class Quadratic:
     def moved(self, centre: np.ndarray, losses: np.ndarray, jacobian: np.ndarray) -> "Quadratic":
         """The same curvature about another point, whose losses and derivatives are known."""
         return replace(self, centre=centre, losses=losses, jacobian=jacobian)
+
+    def along(self, direction: np.ndarray) -> "Quadratic":
+        """The losses as a function of one number, the factor on `direction` (weights,), about the nearest to here."""
+        nearest = direction @ self.centre / (direction @ direction)
+        losses, jacobian = self.at(nearest * direction)
+        bent = self.hessians @ direction @ direction
+        return Quadratic(np.array([nearest]), losses, (jacobian @ direction)[:, None], bent[:, None, None])
 
     def least(self, objective: Objective, limits: Limits, shape: tuple[int, int], penalty: float) -> np.ndarray:
         """The allowed weights (domains, groups) that SLSQP (Kraft 1988) finds to be best, starting at the centre.
@@ -108,21 +118,30 @@ class Quadratic:
         return limits.of(found.x[:size].reshape(shape))
 
     def flat(self, objective: Objective, limits: Limits) -> list[tuple[float, float]]:
-        """For each weight of a single group, where it can lie with the objective at most FLAT above the least.
+        """For each weight of a single group, where it can lie with the objective at most FLAT above the centre's.
 
-        The other weights follow as is best for them, and the sum is kept where it is to be 1. Of the second-order
-        model: half the width is sqrt(2 FLAT C_ii), C the inverse of the curvature in the directions that are free.
+        Of the second-order model, by SLSQP: the other weights follow as is best for them, all within their limits. Of
+        the worst domain, its loss is the objective.
         """
         shares = objective.shares
         if objective.base is not None:
             shares = np.eye(len(shares))[np.argmax(self.losses - objective.base)]
-        curvature = np.einsum("d,dij->ij", shares, self.hessians)
+        most = shares @ self.losses + FLAT
+
+        def room(x: np.ndarray) -> float:
+            return (most - shares @ self.at(x)[0]) / FLAT
+
+        def slope(x: np.ndarray) -> np.ndarray:
+            return -(shares @ self.at(x)[1]) / FLAT
+
         size = len(self.centre)
-        free = np.eye(size)
-        if limits.normalize:
-            free = np.linalg.svd(np.ones((1, size)))[2][1:].T  # what leaves the sum as it is
-        values, vectors = np.linalg.eigh(free.T @ curvature @ free)
-        inverse = (vectors / np.maximum(values, LEAST_CURVATURE)) @ vectors.T
-        half = np.sqrt(2 * FLAT * np.diagonal(free @ inverse @ free.T))
-        low, high = np.maximum(self.centre - half, 0), np.minimum(self.centre + half, limits.largest)
-        return list(zip(low.tolist(), high.tolist(), strict=True))
+        constraints = [*limits.constraints((size, 1), 0), {"type": "ineq", "fun": room, "jac": slope}]
+        settings = {"method": "SLSQP", "bounds": [(0, limits.largest)] * size, "constraints": constraints}
+
+        def end(number: int, sign: int) -> float:
+            """The largest weight of this number or, with the sign -1, the least one."""
+            up = -sign * np.eye(size)[number]
+            found = minimize(lambda x: (up @ x, up), self.centre, jac=True, options={"maxiter": 500}, **settings)
+            return float(np.clip(found.x[number], 0, limits.largest))
+
+        return [(end(number, -1), end(number, 1)) for number in range(size)]

@@ -31,18 +31,21 @@ from dem.search.terms import Terms, changed_names, factors_of
 
 
 def search_weights(
-    config: Config, layout: Layout, base: Path, differences: dict[str, Difference]
+    config: Config,
+    layout: Layout,
+    base: Path,
+    differences: dict[str, Difference],
+    documents: dict[str, list[Document]],
 ) -> tuple[MergeConfig, dict[str, Any]]:
-    """The settings of the merge with the weights that were found, and the record of how.
+    """The settings of the merge with the weights that were found on the tune `documents`, and the record of how.
 
     In memory are the base and the factors of the differences, and of full models' differences one parameter.
 
     Raises:
-        RequestError: a domain has no tune document, an adapter was trained on another split, a group has no parameter.
+        RequestError: a group has no parameter.
     """
     checkpoint = Checkpoint(base)
     group_of = groups(config.search.groups, changed_names(differences))
-    documents = tune_documents(config, layout, base, list(differences))
     reuse_freed_memory()
     model = load_model(base, dtype_here(), hub_kernels=config.hub_kernels)
     terms = open_terms(model, checkpoint, layout, differences, group_of)
@@ -85,6 +88,18 @@ def groups(patterns: list[str], names: list[str]) -> list[int]:
             f"search.groups: {idle[0]!r} matches no merged parameter that an earlier pattern leaves to it"
         )
     return found
+
+
+def search_inputs(
+    config: Config, layout: Layout, base: Path, differences: dict[str, Difference]
+) -> dict[str, list[Document]]:
+    """The tune documents that a search looks at, by domain, once everything that it would refuse is checked.
+
+    Raises:
+        RequestError: a domain has no tune document, an adapter was trained on another split, a group has no parameter.
+    """
+    groups(config.search.groups, changed_names(differences))
+    return tune_documents(config, layout, base, list(differences))
 
 
 def tune_documents(config: Config, layout: Layout, base: Path, domains: list[str]) -> dict[str, list[Document]]:

@@ -23,7 +23,6 @@ import numpy as np
 from dem.checkpoints import Checkpoint
 from dem.command_line import parse_request
 from dem.common import base_folder, load_model, load_tokenizer, peak_memory_gib, start_log
-from dem.config import hand_weights
 from dem.corpus import Corpus
 from dem.evaluation.comparison import dtype_here
 from dem.evaluation.documents import encode_documents
@@ -34,6 +33,7 @@ from dem.merging import open_differences
 from dem.search.find import Search, find_weights
 from dem.search.losses import Losses
 from dem.search.quadratic import Limits
+from dem.search.rivals import guesses
 from dem.search.stage import open_terms, tune_documents
 
 
@@ -54,9 +54,9 @@ def main() -> None:
     losses = Losses(terms, documents, config.data.max_length)
     tokens = sum(losses.tokens.values())
 
-    hand = hand_weights(config)
-    hand = np.array([[hand[domain]] for domain in config.domains]) / sum(hand.values())
-    chosen = {"equal": (np.full_like(hand, 1 / len(hand)), 0, 0, 0.0), "hand": (hand, 0, 0, 0.0)}
+    guessed = guesses(config.search, config.domains)
+    chosen = {name: (weights[:, None] / weights.sum(), 0, 0, 0.0) for name, weights in guessed.items()}
+    hand = chosen[list(guessed)[-1]][0]  # or equal ones, where nobody gave any
     for name, normalize in (("found", True), ("found, free", False)):
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
@@ -112,7 +112,8 @@ def main() -> None:
 def told(one, other) -> str:
     """The change of the second's perplexity against the first's, with its interval."""
     change = changes(one, [other])[0]
-    return f"{change.relative:+.2%} ({change.low:+.2%} to {change.high:+.2%})" if one is not other else ""
+    interval = "" if change.low is None else f" ({change.low:+.2%} to {change.high:+.2%})"
+    return f"{change.relative:+.2%}{interval}" if one is not other else ""
 
 
 if __name__ == "__main__":

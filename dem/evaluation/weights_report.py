@@ -1,0 +1,124 @@
+"""What the report says of weights that were found: where the search ended, and what their shares and sum gained."""
+
+from dem.evaluation.evidence import Evidence, Missing
+from dem.evaluation.intervals import Change, sure
+from dem.evaluation.metrics import ALL, Metrics
+from dem.evaluation.report import as_text, captioned, link
+from dem.layout import Layout
+from dem.search.outcome import ends_in_words
+from dem.search.rivals import FOUND, GIVEN, SHARES, in_words, models_of, sum_in_words
+
+OBJECTIVES = {
+    "mean": "the mean of the domains' losses, in which each domain counts alike",
+    "worst": "the loss of the domain that gains least on the base",
+    "importance": "a mean of the domains' losses by search.importance",
+}
+CAPTIONS = {
+    "map": "Marks are weights, named as the rows of the table; the shades and lines are the second-order model of the "
+    "loss about the ones found: how much worse the mean of the tune losses becomes.",
+    "losses": "The same model along each weight. Where the curve is flat, the weight hardly matters.",
+    "path": "What was looked at, on some of the tune documents: the start, one weight after the other moved for "
+    "the curvature, and then the best weights of the model.",
+}
+
+
+def comparison_lines(evidence: Evidence) -> list[str]:
+    """The merged model against equal weights and those given by hand, and what its shares and its sum gained."""
+    search = _search(evidence)
+    if not (search and search.get("rivals")) or isinstance(evidence.metrics, Missing):
+        return []
+    lines = ["Perplexity of the merged model on all test documents, relative to", ""]
+    lines += [_line(rival, search["rivals"], evidence.metrics) for rival in search["rivals"]]
+    if evidence.record.get("normalize"):
+        lines += ["", "The weights of all add up to 1 (`merge.normalize`), so that only their shares differ."]
+    else:
+        for shares in dict.fromkeys(rival["shares"] for rival in search["rivals"]):
+            lines += ["", _gains(shares, search["rivals"], evidence.metrics)]
+    told = OBJECTIVES.get(search["objective"], as_text(search["objective"]))
+    return [*lines, "", f"The search made small {told}; here, each domain counts by its text."]
+
+
+def _search(evidence: Evidence) -> dict | None:
+    return None if isinstance(evidence.record, Missing) else evidence.record.get("search")
+
+
+def _line(rival: dict, rivals: list[dict], metrics: Metrics) -> str:
+    words, same = in_words(rival), rival["same_as"]
+    if same == "merged":
+        return f"- {words}: the same weights"
+    if same and same != "base":
+        other = next(other for other in rivals if other["name"] == same)
+        return f"- {words}: the same weights as {in_words(other)}"
+    words += ", which is the base" if same else ""
+    return f"- {words}: {weighed(_merged_against(same or rival['name'], metrics))}"
+
+
+def _merged_against(model: str, metrics: Metrics) -> Change | None:
+    """The change of the merged model's perplexity of all test documents against this model's."""
+    if model != "base":
+        return metrics.against.get(model)
+    whole = metrics.models["merged"].perplexity.get(ALL)
+    return whole and whole.change
+
+
+def weighed(change: Change | None) -> str:
+    """A change of perplexity with its interval, and better or worse if the whole interval says so."""
+    if change is None:
+        return "not measured"
+    if change.low is None:
+        return f"{change.relative:+.2%}, without an interval"
+    words = ("better" if change.relative < 0 else "worse") if sure(change) else "no different beyond chance"
+    return f"{change.relative:+.2%} ({change.low:+.2%} to {change.high:+.2%}), {words}"
+
+
+def _gains(shares: str, rivals: list[dict], metrics: Metrics) -> str:
+    """What changing only the shares and only the sum does, from the given weights to the found ones."""
+    models = models_of(rivals, shares)
+    sums = {rival["at"]: sum_in_words(rival["sums"]) for rival in rivals if rival["shares"] == shares}
+    if models[FOUND] == "merged":
+        by_shares = "nothing, they are the same"
+    else:
+        by_shares = weighed(_merged_against(models[FOUND], metrics))
+    if models[FOUND] == models[GIVEN]:
+        by_sum = "nothing, it is the same"
+    elif models[FOUND] == "merged":
+        by_sum = weighed(_merged_against(models[GIVEN], metrics))
+    else:
+        by_sum = weighed(metrics.between.get(f"sum of {shares}"))
+    return (
+        f"From {SHARES[shares]} to the found ones, **the sum alone** ({sums[GIVEN]} to {sums[FOUND]}) **gained**: "
+        f"{by_sum}; **the shares alone**, at the found sum, **gained**: {by_shares}."
+    )
+
+
+def weights_section(evidence: Evidence, layout: Layout) -> list[str]:
+    """How the weights were found, and whether they ended on a limit."""
+    search = _search(evidence)
+    if not search:
+        return []
+    domains = evidence.record["domains"]
+    weights = ", ".join(f"{as_text(d)} {s['weight']:g}{_flat(search, d)}" for d, s in domains.items())
+    lines = [
+        "## Weights",
+        "",
+        f"Found on {search['tune_tokens']:,} tokens of the tune splits, by {as_text(search['method'])}, for the "
+        f"objective {as_text(search['objective'])}: {weights}.",
+    ]
+    if search.get("flat"):
+        lines[-1] += (
+            " In brackets, where a weight can lie while the objective changes by less than "
+            f"{search['flat_within']:g} nats per token, the other weights adjusting."
+        )
+    lines += [line for sentence in ends_in_words(search.get("ends", []), as_text) for line in ("", f"**{sentence}.**")]
+    lines.append("")
+    for what, caption in CAPTIONS.items():
+        lines += captioned(layout.search_picture(what), f"The search for weights: {what}", caption)
+    links = f"{link(layout.search_table, 'Every evaluation')}, {link(layout.search_summary, 'everything found')}"
+    return [*lines, f"{links}."]
+
+
+def _flat(search: dict, domain: str) -> str:
+    if not search.get("flat"):
+        return ""
+    low, high = search["flat"][domain]
+    return f" ({low:.2f} to {high:.2f})"
