@@ -35,10 +35,6 @@ def given_in(folder: str, value: Any) -> Any:
     return value
 
 
-def _placed(place: Callable[[str, str], str]) -> BeforeValidator:
-    return BeforeValidator(lambda value: place(value, value.folder) if isinstance(value, Given) else value)
-
-
 def _usable(value: str) -> str:
     if mistake := unusable_character(value):
         raise ValueError(f"holds {mistake}")
@@ -47,7 +43,7 @@ def _usable(value: str) -> str:
 
 def _pattern(value: str) -> str:
     try:
-        re.compile(value)
+        re.compile(_usable(value))
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{repeated(value)} is not a regular expression: {error or 'it is too deep'}") from None
     return value
@@ -58,22 +54,22 @@ def _without_point(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
 
 
-def _in_words(words: str) -> Any:
-    return Field(json_schema_extra={"words": words})
+def _text(longest: int, check: Callable[[str], str], words: str) -> Any:
+    field = Field(min_length=1, max_length=longest, json_schema_extra={"words": words})
+    return Annotated[str, field, AfterValidator(check)]
+
+
+def _path(place: Callable[[str, str], str], words: str) -> Any:
+    placed = BeforeValidator(lambda value: place(value, value.folder) if isinstance(value, Given) else value)
+    return Annotated[str, placed, Field(json_schema_extra={"words": words})]
 
 
 Flag = Annotated[bool, Field(strict=True)]
-Text = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_usable)]
-PatternText = Annotated[
-    str,
-    Field(min_length=1, max_length=LONGEST_PATTERN),
-    AfterValidator(_usable),
-    AfterValidator(_pattern),
-    _in_words("a regular expression"),
-]
-FilePath = Annotated[str, _placed(local_path), _in_words("the path of a file")]
+Text = _text(LONGEST_NAME, _usable, "a text")
+PatternText = _text(LONGEST_PATTERN, _pattern, "a regular expression")
+FilePath = _path(local_path, "the path of a file")
 """A file; relative to the YAML file that names it, or on the command line to the current directory."""
-ModelSource = Annotated[str, _placed(model_source), _in_words("a model folder or a name on the hub")]
+ModelSource = _path(model_source, "a model folder or a name on the hub")
 """A model folder (relative like a FilePath) or, where no such folder exists, a name on the Hugging Face hub."""
 
 _BILLION = 1_000_000_000  # "never", for steps and counts

@@ -28,7 +28,6 @@ _WORDS = {
     "integer": "a whole number",
     "number": "a number",
     "boolean": "true or false",
-    "string": "a text",
     "null": "null",
     "array": "a list such as [a, b]",
     "object": "a dictionary such as {web: 0.5}",
@@ -157,7 +156,7 @@ def _clause(place: Place, errors: list) -> str:
         return unknown(key, [_dotted((*place[:-1], name)) for each in around for name in each.get("properties", ())])
     if value in (None, ""):
         return f"{key} is empty: fill it or leave it out"
-    allowed = [each for each in alternatives(kind_at(place) or {"type": "string"}) if each.get("type") != "null"]
+    allowed = [each for each in alternatives(kind_at(place) or {"words": "a name"}) if each.get("type") != "null"]
     wanted = _one_of([in_words(each) for each in allowed])
     if place[:2] == ("evaluation", "judge"):
         return f"{key} is wrong: give {wanted}"
