@@ -74,6 +74,10 @@ def test_an_empty_value_is_refused_wherever_null_means_nothing(tmp_path, key):
         ("merge: {seed: 4294967296}", "merge.seed is 4294967296"),
         ("merge: {normalize: 1}", "merge.normalize is 1: give true or false"),
         ("merge: {weights: {web: much}}", "merge.weights.web is 'much': give a number"),
+        ("merge: {weights: {a: much, 5: 1}}", "merge.weights.a is 'much': give a number"),
+        ("search: {hand: {'[key]': [1]}}", "search.hand.[key] is a list of 1: give a number of 0 or more"),
+        ("data: {mixtures: {m: {5: 1}}}", "data.mixtures.m has an entry whose name is 5, which is not a text"),
+        ("lora: {target_modules: [a, 1]}", "lora.target_modules[1] is 1, which is not a text"),
         ("merge: {weights: [1]}", "merge.weights is a list of 1: give a dictionary such as {web: 0.5} or auto"),
         (
             "merge: {weights_by_parameter: [5]}",
@@ -142,6 +146,7 @@ def test_all_mistakes_are_named_together_each_with_its_place(tmp_path):
     for words in ("lora.r is 0", "lora.rr", "diff.dtype is empty", "--training.seed is -1", "--merge.scale is 'x'"):
         assert words in line
     assert "base_model is required" in line
+    assert "--lora: there is no setting lora.rr" in line_of(tmp_path, "base_model: x", "--lora", "{rr: 1}")
     many = line_of(tmp_path, "".join(f"wrong{i}: 1\n" for i in range(1000)))
     assert "and 992 more" in many and len(many) < 1000
 
