@@ -150,8 +150,6 @@ class PickledShard:
         names = {dtype: name for name, dtype in DTYPES.items()}
         self.tensors, start = [], 0
         for name, value in self._loaded.items():
-            if value.dtype not in names:
-                raise RequestError(f"{path}: {name} is of type {value.dtype}, which is not supported")
             end = start + value.numel() * value.element_size()
             dtype = names.get(value.dtype, str(value.dtype).removeprefix("torch."))
             self.tensors.append(Tensor(name, dtype, tuple(value.shape), start, end))

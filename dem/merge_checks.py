@@ -13,6 +13,7 @@ from dem.command_line import Request
 from dem.common import load_tokenizer, log, model_config, require_vocabulary
 from dem.config import AUTO, hand_weights
 from dem.diffs import Difference
+from dem.evaluation.timing import Timed
 from dem.loading import require_complete
 from dem.merge_plan import plan_merge
 from dem.merging import Merge, open_differences, require_one_base
@@ -33,6 +34,8 @@ class Inputs:
     """Of each domain, what the weights are to be found on; None where they are given."""
     evaluation: "EvaluationInputs | None"
     """None where no evaluation is asked for."""
+    evaluating: Timed
+    """The clock of the evaluation, which has counted the reading of its inputs."""
     left_out: set[str]
     """Tensors of the base that its model does not have: they are copied as they are."""
 
@@ -54,8 +57,9 @@ def check_inputs(request: Request, domains: list[str], base: Path) -> Inputs:
     differences = _check_merge(_with_hand_weights(request) if auto else request, domains, base)
     if auto or config.evaluation.enabled:
         _require_usable(base, config.hub_kernels)
-    evaluation = _evaluation_inputs(request, domains, base) if config.evaluation.enabled else None
-    return Inputs(_search_inputs(request, base, differences) if auto else None, evaluation, left_out)
+    with Timed() as evaluating:
+        evaluation = _evaluation_inputs(request, domains, base) if config.evaluation.enabled else None
+    return Inputs(_search_inputs(request, base, differences) if auto else None, evaluation, evaluating, left_out)
 
 
 def _with_hand_weights(request: Request) -> Request:

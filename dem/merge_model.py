@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from dem.evaluation.documents import Document
     from dem.evaluation.durations import Durations
     from dem.evaluation.harness import Harness
-    from dem.evaluation.metrics import Mixture
+    from dem.evaluation.metrics import Metrics, Mixture
     from dem.evaluation.timing import Timed
     from dem.interference import Interference
+    from dem.layout import Layout
     from dem.merge_checks import Inputs
     from dem.search.terms import Terms
 
@@ -88,17 +89,15 @@ def check(request: Request, domains: list[str], base: Path, notes: list[str]) ->
 def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: list[str]) -> None:
     """Check, merge `domains`, and evaluate unless the config says not to; the log begins with `notes`."""
     from dem.evaluation.durations import Durations
-    from dem.evaluation.timing import Timed
 
-    with Timed() as evaluating:
-        inputs = check(request, domains, base, notes)
+    inputs = check(request, domains, base, notes)
     found = searching = None
     if inputs.tune_documents:
         request, found, searching = search(request, domains, base, inputs.tune_documents)
     seconds, compared = merge(request, domains, base, inputs.left_out, found)
     describe_merge(request, domains, Durations(seconds, searching), compared)
     if inputs.evaluation:
-        evaluate(request, base, evaluating, **vars(inputs.evaluation))
+        evaluate(request, base, inputs.evaluating, **vars(inputs.evaluation))
 
 
 def _domains_of(request: Request) -> list[str]:
@@ -257,17 +256,16 @@ def evaluate(
     `evaluating` has counted the seconds that the reading of what follows took.
     """
     from dem.atomic import write_text
-    from dem.common import load_tokenizer, log, peak_memory_gib, read_json
+    from dem.common import load_tokenizer, log, read_json
     from dem.evaluation import pictures
     from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import Questions, compare
     from dem.evaluation.documents import encode_documents
-    from dem.evaluation.durations import add_durations, durations_line
-    from dem.evaluation.intervals import CONFIDENCE, LEAST
+    from dem.evaluation.durations import add_durations
     from dem.evaluation.metrics import make_metrics
     from dem.evaluation.rate import ask_judge, publish
     from dem.evaluation.subjects import fingerprints_of, subjects_of
-    from dem.evaluation.tables import metric_table, perplexity_lines, without_interval
+    from dem.evaluation.tables import metric_table
     from dem.search.rivals import measured, sum_steps
 
     config, layout = request.config, request.layout
@@ -312,6 +310,18 @@ def evaluate(
         provenance_hash(layout.merge_record),
     )
     publish(answers, layout)
+    _say_measured(layout, metrics, durations, time.monotonic() - began)
+    if config.evaluation.judge:
+        ask_judge(config.evaluation.judge, answers, layout)
+
+
+def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", seconds: float) -> None:
+    """The last lines of the log: the perplexities, where all results are, and how long everything took."""
+    from dem.common import log, peak_memory_gib
+    from dem.evaluation.durations import durations_line
+    from dem.evaluation.intervals import CONFIDENCE, LEAST
+    from dem.evaluation.tables import perplexity_lines, without_interval
+
     log.info(f"perplexity on the test splits (change against the base, {CONFIDENCE:.0%} interval):")
     for line in perplexity_lines(metrics):
         log.info(line)
@@ -320,13 +330,11 @@ def evaluate(
             f"no interval for {', '.join(lone)}: fewer than {LEAST} test documents do not say how sure a change is"
         )
     log.info(
-        f"evaluation: done in {time.monotonic() - began:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
+        f"evaluation: done in {seconds:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
         f"see {layout.report}, and {layout.prompt_comparison}, {layout.metric_summary} and {layout.metrics}; "
         f"{layout.rating_sheet} is to rate the answers on"
     )
     log.info(durations_line(durations))
-    if config.evaluation.judge:
-        ask_judge(config.evaluation.judge, answers, layout)
 
 
 def leave_one_out(request: Request, base: Path, questions: "Questions", domains: list[str]) -> float | None:

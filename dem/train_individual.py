@@ -15,6 +15,7 @@ import json
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if not __package__:  # run as a file: find the package `dem` beside this folder, and let this folder hide no library
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -24,6 +25,10 @@ from dem.errors import run_script
 from dem.evaluation.named_files import require_named_files
 from dem.layout import RUN_RECORD
 from dem.utf8 import in_utf8
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from torch import Tensor
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -60,8 +65,8 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     config, layout, domain = request.config, request.layout, request.domain
     shares = config.data.shares(domain)
 
-    from dem import plots, processes, training
-    from dem.atomic import new_folder, require_replaceable, require_writable
+    from dem import processes, training
+    from dem.atomic import require_replaceable, require_writable
     from dem.checkpoints import Checkpoint
     from dem.common import (
         base_folder,
@@ -70,18 +75,16 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
         load_tokenizer,
         log,
         model_config,
-        peak_memory_gib,
         require_vocabulary,
         start_log,
     )
     from dem.positions import require_positions
     from dem.run_record import run_record
-    from dem.trained_adapter import adapter_files
     from dem.training_blocks import TrainingText
-    from dem.training_states import SavedStates, saving
+    from dem.training_states import SavedStates
 
     training.require_equal_shares(config.training.batch_size)
-    table, picture = layout.train_summary(domain, ".csv"), layout.train_summary(domain, ".png")
+    table = layout.train_summary(domain, ".csv")
     require_replaceable(layout.adapter(domain))
     require_writable(layout.train_log(domain).parent, table.parent)
     base = base_folder(config.base_model)
@@ -123,11 +126,22 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     weights = training.adapter_weights(model)
     is_main = processes.is_main()
     processes.leave()
-    if not is_main:
-        return
+    if is_main:
+        put_in_place(request, model, weights, record)
 
+
+def put_in_place(request: Request, model: "PeftModel", weights: "dict[str, Tensor]", record: dict[str, Any]) -> None:
+    """Draw the convergence, and write the adapter with the record of its training."""
+    from dem import plots
+    from dem.atomic import new_folder
+    from dem.common import log, peak_memory_gib
+    from dem.trained_adapter import adapter_files
+    from dem.training_states import saving
+
+    layout, domain = request.layout, request.domain
+    picture = layout.train_summary(domain, ".png")
     with saving(picture):
-        plots.convergence(table, picture, domain)
+        plots.convergence(layout.train_summary(domain, ".csv"), picture, domain)
     with saving(layout.adapter(domain)), new_folder(layout.adapter(domain)) as folder:
         model.save_pretrained(folder, safe_serialization=False, state_dict=weights)
         record["adapter"] = adapter_files(folder)

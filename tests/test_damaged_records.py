@@ -131,7 +131,8 @@ def test_answers_of_another_form_are_named(merged, keys, to):
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "{}", '{"merged": 5, "effects": {}}', '{"merged": null, "effects": [1]}', "{"]
+    "content",
+    ["[]", "{}", '{"format": 2, "merged": 5, "effects": {}}', '{"format": 2, "merged": null, "effects": [1]}', "{"],
 )
 def test_a_damaged_leave_one_out_is_named_not_left_out(merged, content):
     merged.layout.leave_one_out_record.write_text(content)
@@ -141,7 +142,8 @@ def test_a_damaged_leave_one_out_is_named_not_left_out(merged, content):
 
 def test_effects_of_wrong_types_are_named(merged):
     effects = {"web": {"all": {"relative": "x", "low": None, "high": None}}}
-    write_json(merged.layout.leave_one_out_record, {"merged": merged.merged, "effects": effects})
+    record = {"format": 2, "merged": merged.merged, "effects": effects, "least": None, "documents": {}}
+    write_json(merged.layout.leave_one_out_record, record)
     publish_report(merged.layout)
     assert "effects.web.all.relative is 'x'" in plain(merged.layout.report).replace("&#39;", "'")
 

@@ -26,7 +26,7 @@ def make_difference(folder, domain, changes, storage, dtype="float32") -> Differ
     vector, index = folder / f"{domain}.npy", folder / f"{domain}.json"
     nothing = lambda *_: None  # noqa: E731
     parameters, digest = write_vector(vector, deltas, storage, dtype, 1.0, nothing, nothing)
-    made_of = {"kind": "adapter"}
+    made_of = {"kind": "adapter", "path": "p", "fingerprint": "f"}
     base = {"name": "b", "fingerprint": "f"}
     write_index(index, Index(domain, base, made_of, storage, dtype, "none", 1.0, digest, parameters))
     return Difference(vector, index)

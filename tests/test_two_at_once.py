@@ -277,7 +277,7 @@ def test_different_outputs_are_free_at_the_same_time(place, crew):
     outputs = [layout.training_output("social"), layout.difference_output("social"), layout.merge_output]
     others = [partial(place.train, "web", *QUICK, "--overwrite"), partial(place.diff, "web")]
     crew.hold(*outputs, layout.results_output)
-    others += [partial(place.merge, "--dry-run")]
+    others += [partial(place.merge, "--dry-run", *ALONE)]
     runs = [crew.start(work) for work in others]
     for run in runs:
         run.join(200)

@@ -22,7 +22,10 @@ def read_prompts(path: Path) -> list[Prompt]:
     Raises:
         RequestError: the file is missing or empty, or a line is not such an object; the message has its number.
     """
-    prompts = [_prompt(entry, f"{path}, line {number}") for number, entry in json_lines(path)]
+    try:
+        prompts = [_prompt(entry, f"{path}, line {number}") for number, entry in json_lines(path)]
+    except RequestError as mistake:
+        raise RequestError(f"evaluation.prompts: {mistake}") from None
     if not prompts:
         raise RequestError(f"evaluation.prompts {path} holds no prompt")
     return prompts

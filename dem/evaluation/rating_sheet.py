@@ -8,7 +8,7 @@ from pathlib import Path
 from dem.errors import RequestError
 from dem.evaluation.answers import Answers
 from dem.evaluation.ratings import CRITERIA, POINTS, Ratings, Scores, prompt_id
-from dem.reading import read_bytes
+from dem.reading import read_text
 
 TEMPLATE = Path(__file__).with_name("rating_sheet.html")
 COLUMNS = ("rater", "prompt", "answer", "prompt_id", "answer_id", *CRITERIA)
@@ -45,7 +45,8 @@ def take_ratings(path: Path, answers: Answers, ratings: Ratings) -> tuple[int, l
     Raises:
         RequestError: the file cannot be read as such an export at all.
     """
-    lines = [(n, line.rstrip("\r")) for n, line in enumerate(_text(path).split("\n"), 1) if line.strip("\r ,")]
+    text = read_text(path)
+    lines = [(n, line.rstrip("\r")) for n, line in enumerate(text.split("\n"), 1) if line.strip("\r ,")]
     if not lines:
         raise RequestError(f"{path} is empty")
     header = _header(lines[0][1], f"{path}, line {lines[0][0]}")
@@ -65,15 +66,6 @@ def take_ratings(path: Path, answers: Answers, ratings: Ratings) -> tuple[int, l
     for (rater, answer), scores in taken.items():
         ratings.people.setdefault(rater, {})[answer] = scores
     return len(taken), mistakes
-
-
-def _text(path: Path) -> str:
-    content = read_bytes(path)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise RequestError(f"{path}, line {line} is not UTF-8: save the file as CSV UTF-8") from None
 
 
 def _fields(line: str) -> list[str]:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from dem.atomic import write_text
 from dem.errors import RequestError
@@ -19,6 +19,8 @@ from dem.reading import read_json
 from dem.typed import read_as
 
 FORMAT = 2
+OF_TOKENS = 1
+"""The format before it, which compared the terms by another measure: it is measured again."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ def leave_one_out_section(layout: Layout, found: bool) -> list[str]:
 
 
 class _Record(TypedDict):
+    format: Literal[2]
     merged: str | None
     effects: dict[str, dict[str, Change | None]]
     least: Standing | None
@@ -150,7 +153,7 @@ def _current(layout: Layout) -> _Record | None:
     """
     if not layout.leave_one_out_record.is_file():
         return None
-    if read_json(layout.leave_one_out_record).get("format") != FORMAT:
+    if read_json(layout.leave_one_out_record).get("format") == OF_TOKENS:
         return None
     record = read_as(layout.leave_one_out_record, _Record, "evaluate again")
     if record["merged"] != provenance_hash(layout.merge_record):
