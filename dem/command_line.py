@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that `--help` and a mistyped key answer at on
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -160,13 +161,15 @@ def _options(description: str, stage: int, argv: Sequence[str]) -> argparse.Name
         if option not in known and kind_at(tuple(option[2:].split("."))):
             parser.add_argument(option, dest=option[2:], action=SettingAction)
     parser.set_defaults(settings=[])
+    parser._negative_number_matcher = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")  # -1e-3 is one as well
     options, left = parser.parse_known_args(argv)
     if left:  # without their values, which may be secret
         wrong = [argument.partition("=")[0] for argument in left if argument.startswith("-")]
         keys = [option.removeprefix("--") for option in known if option != "-h"]
         raise RequestError(
             _in_short([f"{as_written(option)}: {unknown(as_written(option.lstrip('-')), keys)}" for option in wrong])
-            or f"{len(left)} words on the command line belong to no option: put a value with blanks into quotes"
+            or f"{len(left)} words on the command line belong to no option: options begin with --, a list is written "
+            "[a, b], and a value with blanks stands in quotes"
         )
     return options
 
@@ -217,27 +220,40 @@ def _read_settings(
     fields = {key for key, _ in settings_of(whole())}
     for key, text in settings:
         if key in fields:
-            given = overlay(whole(), given, _read_setting(key, text, mistakes))
+            given = overlay(whole(), given, _tree(key, _read_setting(key, text, mistakes)))
     given, notes = (given, []) if mistakes else _with_weights(given)
     for key, text in settings:
         if key not in fields:
-            given = overlay(whole(), given, _read_setting(key, text, mistakes), entries=True)
+            given = _with_entry(given, key.split("."), _read_setting(key, text, mistakes))
     return given, notes
 
 
-def _read_setting(key: str, text: str, mistakes: list[str]) -> dict[str, Any]:
-    """The tree of plain values that holds only this one."""
-    place = tuple(key.split("."))
+def _read_setting(key: str, text: str, mistakes: list[str]) -> Any:
+    """The plain value that an option's `text` stands for."""
     try:
-        tree = given_in(os.getcwd(), from_text(kind_at(place), text))
+        value = given_in(os.getcwd(), from_text(kind_at(tuple(key.split("."))), text))
     except ValueError as mistake:
         mistakes.append(f"--{key}: {mistake}")
-        return {}
-    for name in reversed(place):
-        tree = {name: tree}
-    _, wrong, _ = validate(tree)
+        return None
+    _, wrong, _ = validate(_tree(key, value))
     mistakes += [f"--{each}" if each.startswith(key) else f"--{key}: {each}" for each in wrong]
-    return tree
+    return value
+
+
+def _tree(key: str, value: Any) -> dict[str, Any]:
+    """The tree of plain values that holds only this one."""
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    return value
+
+
+def _with_entry(tree: dict[str, Any], place: list[str], value: Any) -> dict[str, Any]:
+    """The tree with `value` at `place`, in the place of whatever stands there."""
+    name, *further = place
+    below = tree.get(name)
+    if further:
+        value = _with_entry(below if isinstance(below, dict) else {}, further, value)
+    return {**tree, name: value}
 
 
 def _with_weights(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

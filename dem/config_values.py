@@ -6,7 +6,7 @@ with the dotted key and say in plain words what is allowed; its JSON schema of t
 
 from collections import defaultdict
 from collections.abc import Iterator
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from functools import cache
 from typing import Any
 
@@ -32,6 +32,9 @@ _WORDS = {
     "array": "a list such as [a, b]",
     "object": "a dictionary such as {web: 0.5}",
 }
+
+ALIKE = 0.6
+"""Likeness from which on another key may have been meant; difflib's own."""
 
 Kind = dict[str, Any]
 """The JSON schema of what may stand somewhere: its type, bounds and default, and the lines under the field."""
@@ -180,21 +183,27 @@ def _of_one_type(error: Any, value: Any, kind: Kind) -> str | None:
 
 def unknown(key: str, known: list[str]) -> str:
     """That there is no setting `key`, and which one may have been meant."""
-    like = get_close_matches(key, [each for each in known if each.count(".") == key.count(".")], 1)
-    hint = f" (did you mean {like[0]}?)" if like else ""
+    like = max(known, key=lambda other: _likeness(key, other), default="")
+    hint = f" (did you mean {like}?)" if _likeness(key, like) >= ALIKE else ""
     if key.startswith("evaluation.judge"):
         hint += " (a judge's key comes from the environment variable DEM_JUDGE_API_KEY)"
     return f"there is no setting {key}{hint}"
 
 
-def overlay(kind: Kind, below: Any, above: Any, entries: bool = False) -> Any:
-    """`above` laid over `below`: section by section, or with `entries` also dictionary by dictionary."""
+def _likeness(key: str, other: str) -> float:
+    """How alike two dotted keys are, from 0 to 1, in the part in which they are least."""
+    parts, others = key.lower().split("."), other.lower().split(".")
+    if len(parts) != len(others):
+        return 0.0
+    return min(SequenceMatcher(None, *pair).ratio() for pair in zip(parts, others, strict=True))
+
+
+def overlay(kind: Kind, below: Any, above: Any) -> Any:
+    """`above` laid over `below`, section by section."""
     section = any("properties" in each for each in alternatives(kind))
-    if not (isinstance(below, dict) and isinstance(above, dict)) or not (section or entries):
+    if not (isinstance(below, dict) and isinstance(above, dict) and section):
         return above
-    return below | {
-        name: overlay(_inner(kind, name) or {}, below.get(name), value, entries) for name, value in above.items()
-    }
+    return below | {name: overlay(_inner(kind, name) or {}, below.get(name), value) for name, value in above.items()}
 
 
 def from_text(kind: Kind, text: str) -> Any:

@@ -154,9 +154,12 @@ def test_all_mistakes_are_named_together_each_with_its_place(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("base_model: x\ndomains: [웹]".encode("cp949"), "is EUC-KR (CP949), not UTF-8: save it as UTF-8 (iconv"),
-        ("base_model: x".encode("utf-16"), "is UTF-16, not UTF-8"),
-        (b"base_model: x\n# \xff\xfe\xfd", "is not UTF-8 (line 2)"),
+        (
+            "base_model: x\ndomains: [웹]".encode("cp949"),
+            "not UTF-8 but seems to be EUC-KR (CP949): save it as UTF-8 (iconv",
+        ),
+        ("base_model: x".encode("utf-16"), "is not UTF-8 but seems to be UTF-16"),
+        (b"base_model: x\n# \xff\xfe\xfd", "line 2 is not UTF-8"),
     ],
 )
 def test_another_encoding_is_named(tmp_path, content, words):
@@ -166,9 +169,9 @@ def test_another_encoding_is_named(tmp_path, content, words):
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for path, words in [
-        (tmp_path / "fifo", "a pipe or a device"),
-        ("/dev/zero", "a pipe or a device"),
-        (tmp_path, "not a file"),
+        (tmp_path / "fifo", "a named pipe, not a file"),
+        ("/dev/zero", "a device, not a file"),
+        (tmp_path, "a folder, not a file"),
         ("s3://bucket/c.yaml", "--config is s3://bucket/c.yaml, not a local path"),
         ("", "--config is empty"),
     ]:
@@ -178,7 +181,7 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     with pytest.raises(RequestError, match="--root .* is not a folder"):
         parse_request("test", ["--base_model", "x", "--root", str(tmp_path / "file")], stage=3)
     (tmp_path / "large.yaml").write_bytes(b"#" * (2 << 20))
-    with pytest.raises(RequestError, match="larger than 1 MiB"):
+    with pytest.raises(RequestError, match="MiB are too much"):
         parse_request("test", ["--config", str(tmp_path / "large.yaml")], stage=3)
 
 
@@ -319,3 +322,39 @@ def test_korean_names_in_a_locale_without_hangul(tmp_path):
     line = done.stderr.decode()
     assert done.returncode == 2 and line.count("\n") == 1, line
     assert line.startswith("error: no data for domain 웹: neither ") and line.endswith("holds 말.parquet\n")
+
+
+def test_a_whole_entry_on_the_command_line_takes_the_place_of_the_one_in_the_file(tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("base_model: b\ndata: {mixtures: {m: {web: 1, social: 2}, n: {web: 1}}}", encoding="utf-8")
+    request = parse_request("", ["--config", str(config), "--domain", "web", "--data.mixtures.m", "{web: 1}"], stage=1)
+    assert request.config.data.mixtures == {"m": {"web": 1.0}, "n": {"web": 1.0}}
+
+
+@pytest.mark.parametrize("value", ["-1e-3", "-.5", "-2", "-1.5E2"])
+def test_a_negative_number_is_a_value_and_no_option(value):
+    options = ["--base_model", "b", "--merge.scale", value, "--merge.weights.web", value]
+    assert parse_request("", options, stage=3).config.merge.scale == float(value)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--training.lr", "1"], None),
+        (["--evaluation.judge.api_key", "x"], None),
+        (["--lorra.r", "1"], "lora.r"),
+        (["--lora.R", "1"], "lora.r"),
+        (["--evaluation.judge.base-url", "x"], "evaluation.judge.base_url"),
+    ],
+)
+def test_what_may_have_been_meant_is_alike_in_every_part(options, hint):
+    with pytest.raises(RequestError) as told:
+        parse_request("", ["--base_model", "b", *options], stage=3)
+    assert (f"did you mean {hint}?" in str(told.value)) if hint else "did you mean" not in str(told.value)
+
+
+def test_a_key_that_is_no_word_is_still_named(tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("base_model: b\nnull: 1\n'  ': 2", encoding="utf-8")
+    with pytest.raises(RequestError, match="there is no setting null.*there is no setting '  '"):
+        parse_request("", ["--config", str(config)], stage=3)
