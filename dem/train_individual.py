@@ -91,7 +91,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     checkpoint = Checkpoint(base)
     require_positions(base, config.data.max_length)
     tokenizer = load_tokenizer(base)
-    start_log(None)  # the log of a finished training is left as it is
+    start_log(None, said=(said := []))  # the log of a finished training is left as it is
     for name in files:
         log.info(layout.parquet_listing(name))
     text = TrainingText(files, config, shares)
@@ -108,7 +108,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     going_on = processes.on_main(states.can_go_on, request.overwrite)
 
     blocks = text.blocks(tokenizer)
-    start_log(layout.train_log(domain), append=going_on)
+    start_log(layout.train_log(domain), append=going_on, said=said)
     training.log_surroundings(config, base)
     for line in [*notes, *blocks.notes]:
         log.info(line)
