@@ -67,10 +67,16 @@ def start_log(path: Path | None, append: bool = False) -> None:
     """Send the project's log to stderr and, if `path` is given, to a new file there (or to the end of the old one).
 
     Of several processes only the main one is heard.
+
+    Raises:
+        RequestError: the file cannot be opened.
     """
     handlers: list[logging.Handler] = [_Console() if processes.is_main() else logging.NullHandler()]
     if path and processes.is_main():
-        handlers.append(_LogFile(path, mode="a" if append else "w", encoding="utf-8"))
+        try:
+            handlers.append(_LogFile(path, mode="a" if append else "w", encoding="utf-8"))
+        except OSError as error:
+            raise RequestError(f"the log {path} cannot be written: {error.strerror}") from None
     for handler in log.handlers:
         handler.close()
     log.handlers = handlers

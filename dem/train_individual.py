@@ -61,7 +61,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     shares = config.data.shares(domain)
 
     from dem import plots, processes, training
-    from dem.atomic import new_folder, require_replaceable, require_writable
+    from dem.atomic import new_folder
     from dem.checkpoints import Checkpoint
     from dem.common import (
         base_folder,
@@ -74,6 +74,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
         require_vocabulary,
         start_log,
     )
+    from dem.outputs import require_outputs
     from dem.positions import require_positions
     from dem.run_record import run_record
     from dem.trained_adapter import adapter_files
@@ -82,8 +83,8 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
 
     training.require_equal_shares(config.training.batch_size)
     table, picture = layout.train_summary(domain, ".csv"), layout.train_summary(domain, ".png")
-    require_replaceable(layout.adapter(domain))
-    require_writable(layout.train_log(domain).parent, table.parent)
+    own_log = layout.train_log(domain)
+    require_outputs(own_log.parent, table.parent, files=(own_log, table, picture), replaced=layout.adapter(domain))
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
     require_positions(base, config.data.max_length)
