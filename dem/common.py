@@ -79,11 +79,17 @@ def start_log(path: Path | None, append: bool = False, said: list[logging.LogRec
 
     Without a path, what is logged is put into `said` as well; the file begins with what was `said` before. Of several
     processes only the main one is heard.
+
+    Raises:
+        RequestError: the file cannot be opened.
     """
     said = [] if said is None else said
     handlers: list[logging.Handler] = [_Console() if processes.is_main() else logging.NullHandler()]
     if path and processes.is_main():
-        handlers.append(_LogFile(path, mode="a" if append else "w", encoding="utf-8"))
+        try:
+            handlers.append(_LogFile(path, mode="a" if append else "w", encoding="utf-8"))
+        except OSError as error:
+            raise RequestError(f"the log {path} cannot be written: {error.strerror}") from None
     if not path:
         handlers.append(_Kept(said))
     for handler in log.handlers:

@@ -66,7 +66,6 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     shares = config.data.shares(domain)
 
     from dem import processes, training
-    from dem.atomic import require_replaceable, require_writable
     from dem.checkpoints import Checkpoint
     from dem.common import (
         base_folder,
@@ -78,15 +77,16 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
         require_vocabulary,
         start_log,
     )
+    from dem.outputs import require_outputs
     from dem.positions import require_positions
     from dem.run_record import run_record
     from dem.training_blocks import TrainingText
     from dem.training_states import SavedStates
 
     training.require_equal_shares(config.training.batch_size)
-    table = layout.train_summary(domain, ".csv")
-    require_replaceable(layout.adapter(domain))
-    require_writable(layout.train_log(domain).parent, table.parent)
+    table, own_log = layout.train_summary(domain, ".csv"), layout.train_log(domain)
+    written = (own_log, table, layout.train_summary(domain, ".png"))
+    require_outputs(own_log.parent, table.parent, files=written, replaced=layout.adapter(domain))
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
     require_positions(base, config.data.max_length)
