@@ -11,13 +11,12 @@ import numpy as np
 import psutil
 
 from dem.atomic import nearest_there, require_space
-from dem.checkpoints import TILE, Checkpoint
+from dem.checkpoints import DTYPES, TILE, Checkpoint
 from dem.config import MergeConfig
 from dem.diffs import Difference
 from dem.methods import METHODS
-from dem.rewrite import model_dtype
+from dem.rewrite import model_dtype, unrounded_dtype
 
-FLOAT32 = 4
 INTERPRETER = 512 << 20
 """Bytes that Python, its libraries and the buffers of a stream take, about."""
 HELD_LAYERS = 2
@@ -65,17 +64,20 @@ def plan_merge(
         base=checkpoint.size(),
         differences=stored,
         written=checkpoint.size(),
-        memory=INTERPRETER + _method_memory(differences, settings) + layers,
+        memory=INTERPRETER + _method_memory(checkpoint, differences, settings) + layers,
         free_disk=shutil.disk_usage(nearest_there(place)).free,
         free_memory=psutil.virtual_memory().available,
     )
 
 
-def _method_memory(differences: dict[str, Difference], settings: MergeConfig) -> int:
-    if METHODS[settings.method].elementwise:
-        return len(differences) * TILE * FLOAT32
-    largest = max(p.size for d in differences.values() for p in d.index.parameters)
-    return (len(differences) + METHOD_ROOM) * largest * FLOAT32
+def _method_memory(checkpoint: Checkpoint, differences: dict[str, Difference], settings: MergeConfig) -> int:
+    whole = not METHODS[settings.method].elementwise
+    largest = max(
+        (p.size if whole else TILE) * unrounded_dtype(DTYPES[checkpoint.tensor(p.name).dtype]).itemsize
+        for d in differences.values()
+        for p in d.index.parameters
+    )
+    return (len(differences) + METHOD_ROOM * whole) * largest
 
 
 def _largest_layer(checkpoint: Checkpoint) -> int:

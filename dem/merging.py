@@ -219,8 +219,8 @@ class Merge:
     def _added(self, tensor: Tensor) -> AddedRows:
         """The function to the rows of what is added to `tensor`, unrounded.
 
-        A method that is not elementwise needs the differences whole, in float32; for one that is, tiles of them pass
-        through a buffer.
+        A method that is not elementwise needs the differences whole; for one that is, tiles of them pass through a
+        buffer.
         """
         domains, dtype = self._domains(tensor.name), unrounded_dtype(DTYPES[tensor.dtype])
         if self.is_product(tensor.name):
@@ -234,7 +234,7 @@ class Merge:
                 return combine(_read(readers, first, self._tile(len(readers), count, width, dtype=dtype)))
 
             return rows
-        whole, step = torch.empty(len(readers), height, width), tile_rows(tensor.shape)
+        whole, step = torch.empty(len(readers), height, width, dtype=dtype), tile_rows(tensor.shape)
         for first in range(0, height, step):
             _read(readers, first, whole[:, first : first + step])
         if not is_finite(whole):
@@ -277,7 +277,7 @@ def add_rounded_once(base: torch.Tensor, change: torch.Tensor, out: torch.Tensor
 
     Args:
         base: any floating type, contiguous.
-        change: of the `unrounded_dtype` or float32, of the same shape, contiguous.
+        change: of the `unrounded_dtype`, of the same shape, contiguous.
         out: of the type of `base`.
     """
     if base.dtype in HALVES:

@@ -1,9 +1,9 @@
 """How the differences of one parameter are combined: one function per method, the table METHODS, and `combiner`.
 
-A method's function takes `differences`, a contiguous float32 tensor of shape (n, *shape) on the CPU: row i is what
-domain i changed, zeros where it left the parameter alone. It returns the merged difference, float32 of `shape`, before
-lambda. It may overwrite `differences`: the stack of a large parameter is hundreds of megabytes,
-and beside it a function holds less than three tensors of one row's size, its result included.
+A method's function takes `differences`, a contiguous tensor of shape (n, *shape) on the CPU, float32 or float64: row i
+is what domain i changed, zeros where it left the parameter alone. It returns the merged difference, of that type and of
+`shape`, before lambda, and computes in no narrower type. It may overwrite `differences`: the stack of a large parameter
+is hundreds of megabytes, and beside it a function holds less than three tensors of one row's size, its result included.
 
 `weights` are n finite numbers as the config gives them. With `normalize` a linear method divides them by their sum; a
 method that elects a sign (ties, dare_ties, della, breadcrumbs_ties) divides each element by the sum of the weights that
@@ -46,7 +46,7 @@ class Method:
 
 
 def combiner(merge: MergeConfig, parameter: str, domains: Sequence[str]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The function from all differences of one parameter to merge.scale times the merged one, float32.
+    """The function from all differences of one parameter to merge.scale times the merged one, of their type.
 
     Where the method is elementwise, it may be called on tiles. `domains` are all that `parameter_weights(merge,
     parameter)` gives a weight other than 0, at least one; row i of what is handed over is the difference of the i-th,
@@ -133,7 +133,7 @@ def generators(seed: int, domains: Sequence[str], parameter: str) -> list[torch.
 
 
 def weighted_sum(differences: torch.Tensor, weights: Sequence[float], *, normalize: bool) -> torch.Tensor:
-    """sum_i weights_i * differences_i (Ram et al. 2024, arXiv 2406.15570, equation 2), accumulated in float32.
+    """sum_i weights_i * differences_i (Ram et al. 2024, arXiv 2406.15570, equation 2), accumulated in their type.
 
     The result takes the place of the first difference.
 
@@ -264,7 +264,7 @@ def sce(differences: torch.Tensor, *, select_topk: float) -> torch.Tensor:
         erased = _largest(variance, int(select_topk * int(variance.count_nonzero()))).logical_not_()
         for difference in differences:
             difference.masked_fill_(erased, 0)
-    squares = sum(chunk.double().square_().sum(dim=1) for chunk in _columns(differences))
+    squares = sum(chunk.double().square().sum(dim=1) for chunk in _columns(differences))
     weights = squares / squares.sum().clamp(min=torch.finfo(torch.float64).tiny)
     return _sum_of_elected(differences, weights.tolist(), normalize=True, weighted_vote=False)
 
@@ -321,7 +321,7 @@ def _sum_of_elected(
 ) -> torch.Tensor:
     """Elect each element's sign by the (weighted) sum and add up, weighted, what has it; the differences stay as is."""
     result = torch.empty_like(differences[0])
-    factors = torch.tensor(weights, dtype=torch.float32).unsqueeze(1)
+    factors = torch.tensor(weights, dtype=differences.dtype).unsqueeze(1)
     for chunk, total in zip(_columns(differences), result.view(-1).split(CHUNK // len(differences)), strict=True):
         weighted = chunk * factors
         positive = (weighted if weighted_vote else chunk).sum(dim=0) >= 0
@@ -399,7 +399,7 @@ def _magprune(
         size = _sum_of_magnitudes(difference) if rescale == "l1" else 0.0
         rows = difference.view(difference.shape[0] if difference.dim() > 1 else 1, -1)
         width = rows.shape[1]
-        window = torch.linspace(-epsilon, epsilon, width) if width > 1 else torch.zeros(1)
+        window = torch.linspace(-epsilon, epsilon, width, dtype=rows.dtype) if width > 1 else torch.zeros(1)
         for chunk in rows.split(max(1, CHUNK // width)):
             staying = torch.empty_like(chunk).scatter_(1, _ascending(chunk), (density + window).expand_as(chunk))
             chunk.masked_fill_(torch.rand(chunk.shape, generator=generator) >= staying, 0)
@@ -413,8 +413,10 @@ def _ascending(rows: torch.Tensor) -> torch.Tensor:
     """The columns of each row's elements from the smallest magnitude to the largest, of equal ones the earlier first.
 
     The bits of a float that is not negative rise with it; sorting them above the column in one integer is stable and
-    several times faster than torch.argsort.
+    several times faster than torch.argsort. Of float64 there is no room for that.
     """
+    if rows.dtype == torch.float64:
+        return rows.abs().argsort(dim=1, stable=True)
     keys = (rows.abs().view(torch.int32).long() << 32) | torch.arange(rows.shape[1])
     keys.numpy().sort(axis=1)
     return keys.bitwise_and_(0xFFFFFFFF)

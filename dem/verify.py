@@ -277,7 +277,7 @@ class Reader:
     def _gathered(self, modules: Iterable[nn.Module], weights: Weights, room: _Room | None) -> list[_Gathered]:
         """The parameters of `modules` one after the other in `room` or, without, in fresh memory, as they compute.
 
-        Those of a layer's modules that are called are of the type in which they pass by.
+        Those of a layer's modules that are called are of the type in which they pass by, if it is the narrower one.
         """
         found = []
         for place in self._places(modules):
@@ -286,7 +286,9 @@ class Reader:
             if value is None:
                 for first, rows in weights.tiles(place.stored):
                     if first == 0:
-                        shape, dtype = place.parameter.shape, rows.dtype if is_called else self._dtype
+                        shape, dtype = place.parameter.shape, self._dtype
+                        if is_called:  # narrow while it waits, and no wider than it computes: the room holds no more
+                            dtype = min(rows.dtype, dtype, key=lambda each: each.itemsize)
                         value = room.take(shape, dtype) if room else torch.empty(shape, dtype=dtype)
                         matrix = value.view(matrix_shape(shape))
                     matrix[first : first + len(rows)] = rows

@@ -9,11 +9,13 @@ import pytest
 import torch
 from conftest import DOMAINS, make_adapter, make_base, make_workplace
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dem import mamba
+from dem.config import METHOD_FIELDS, MergeConfig
 from dem.diffs import Difference
+from dem.methods import combiner
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -155,6 +157,45 @@ def test_over_a_float32_base_every_element_is_the_float64_sum_rounded_once(tmp_p
 
     check = json.loads((place.layout.merged_model / "dem_provenance.json").read_text())["check"]
     assert 0 < check["relative"] < check["limit"] <= 1e-5  # the rounding is seen, and little else would pass
+
+
+def test_over_a_float32_base_other_methods_add_up_in_float64(tmp_path, tokenizer):
+    place = make_workplace(tmp_path, tokenizer)
+    for i, (domain, storage) in enumerate(zip(DOMAINS, ("dense", "lowrank"), strict=True)):
+        make_adapter(place.base, place.layout.adapter(domain), seed=i)
+        assert place.diff(domain, "--diff.storage", storage) == 0
+    differences = {d: Difference(*place.layout.existing_difference(d)) for d in DOMAINS}
+    base = {name: tensor for name, tensor in weights_of(place.base).items() if name in differences["web"]}
+    for method in ("ties", "della_linear", "sce"):
+        uneven = "weights" in METHOD_FIELDS[method]
+        weights = {"web": math.sqrt(0.5), "social": math.e / 3} if uneven else dict.fromkeys(DOMAINS, 1.0)
+        options = ("--merge.method", method, "--merge.weights", json.dumps(weights), "--merge.scale", repr(math.pi / 2))
+        assert place.merge("--evaluation.enabled", "false", *options) == 0
+        merged = weights_of(place.layout.merged_model)
+        for name, tensor in base.items():
+            left, right = differences["social"].factors(name)
+            stack = torch.stack([differences["web"].read(name).double(), left.double() @ right.double()])
+            settings = MergeConfig(method=method, weights=weights, scale=math.pi / 2)
+            exact = tensor.double() + combiner(settings, name, DOMAINS)(stack)
+            assert torch.equal(merged[name], exact.float()), (method, name)
+
+
+def test_a_base_of_several_types_merges_each_in_its_own(tmp_path, tokenizer):
+    place = make_workplace(tmp_path, tokenizer, dtype=torch.bfloat16)
+    file = place.base / "model.safetensors"
+    types = (torch.bfloat16, torch.float32, torch.float64)
+    base = {name: tensor.to(types[i % 3]) for i, (name, tensor) in enumerate(sorted(load_file(file).items()))}
+    save_file(base, file, {"format": "pt"})
+    adapter = make_adapter(place.base, place.layout.adapter("web"), seed=1, targets=("in_proj", "x_proj", "dt_proj"))
+    assert place.diff("web") == 0
+    assert place.merge("--evaluation.enabled", "false", "--merge.weights", "{web: 1}") == 0
+    merged, seen = weights_of(place.layout.merged_model), set()
+    for name, tensor in base.items():
+        update = lora_update(adapter, name)
+        exact = tensor.double() + (0 if update is None else update.double())
+        assert bits(merged[name]) == bits(rounded_once(exact, tensor.dtype)), name
+        seen |= {tensor.dtype} if update is not None else set()
+    assert seen == set(types)
 
 
 def test_merged_model_loads_and_generates(tmp_path, tokenizer):

@@ -62,6 +62,18 @@ def test_intervals_of_several_domains_cover_the_truth(of, monkeypatch):
     assert 0.92 <= hits / 300 <= 0.985
 
 
+@pytest.mark.parametrize(
+    ("counts", "told"), [((3, 40), False), ((5, 5, 60), False), ((14, 40), True), ((5,) * 4, True)]
+)
+def test_a_mean_of_domains_in_which_a_few_documents_decide_has_no_interval(counts, told):
+    # With three documents of one domain and forty of another, 95% intervals of the mean covered 86 to 90%.
+    scores = [drawn(np.random.default_rng(n), "skewed", count) for n, count in enumerate(counts)]
+    by_name = [{str(k): pair[side] for k, pair in enumerate(scores)} for side in (0, 1)]
+    (change,) = changes_of_mean(by_name[0], by_name[1:])
+    assert (change.low is not None) is (change.high is not None) is (change.p is not None) is told
+    assert changes_together(by_name[0], by_name[1:])[0].low is not None  # there each document counts by its tokens
+
+
 def studentised(parts, estimate_of, error_of, generator, count=2500):
     """Quantiles of (estimate - whole's) / error over resamples within each part, by a plain loop."""
     whole, found = estimate_of(parts), []

@@ -31,7 +31,7 @@ def config(method: str, **fields) -> MergeConfig:
 
 def merge(differences: torch.Tensor, method: str, domains=DOMAINS, parameter=PARAMETER, **fields) -> np.ndarray:
     result = combiner(config(method, **fields), parameter, domains)(differences.clone())
-    assert result.dtype == torch.float32 and result.shape == differences.shape[1:]
+    assert result.dtype == differences.dtype and result.shape == differences.shape[1:]
     return result.numpy()
 
 
@@ -112,12 +112,14 @@ def np_model_stock(ds: list[np.ndarray]) -> np.ndarray:
 
 
 def assert_equal(result: np.ndarray, expected: np.ndarray) -> None:
-    np.testing.assert_allclose(result, expected, rtol=2e-6, atol=2e-8)
+    exactness = {"rtol": 2e-6, "atol": 2e-8} if result.dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-15}
+    np.testing.assert_allclose(result, expected, **exactness)
 
 
-@pytest.fixture(params=SHAPES, ids=str)
+@pytest.fixture(params=[(shape, torch.float32) for shape in SHAPES] + [(SHAPES[0], torch.float64)], ids=str)
 def differences(request):
-    return random_differences(request.param)
+    shape, dtype = request.param
+    return random_differences(shape).to(dtype)
 
 
 @pytest.fixture

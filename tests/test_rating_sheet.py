@@ -151,9 +151,19 @@ def test_digits_too_many_change_nothing_and_the_last_ones_are_undone(context, pl
     assert not any(pressed(page))
 
 
+def test_a_digit_held_down_is_one_rating(context, place):
+    page = visit(context, place)
+    for _ in range(5):
+        page.keyboard.down("4")  # which repeats until it is up
+    page.keyboard.up("4")
+    assert sum(pressed(page), []) == ["4"]
+    page.keyboard.press("4")
+    assert sum(pressed(page), []) == ["4", "4"]
+
+
 def test_a_name_that_a_spreadsheet_would_compute_is_exported_as_text(context, place, tmp_path):
     page = visit(context, place)
-    for name in ("=1+1", "+82", "-이름", "@sum"):
+    for name in ("=1+1", "+82", "-이름", "@sum", "＝1+1", "＠sum"):
         page.fill("#rater", name)
         page.locator("#rater").blur()
         page.keyboard.press("3")

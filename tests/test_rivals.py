@@ -235,13 +235,13 @@ def test_the_report_parts_what_the_shares_gained_from_what_the_sum_gained(tmp_pa
     against = {
         "equal": (-0.0076, -0.009, -0.006),
         "equal_found_sum": (0.0, -0.001, 0.0009),
-        "equal_best_sum": (0.0001, None, None),
+        "equal_best_sum": (0.00001, None, None),
     }
-    page = place_with(tmp_path, [3.0, 0.68], against, {"sum of equal": (-0.0077, -0.0092, -0.0061)})
+    page = place_with(tmp_path, [3.0, 0.68], against, {"sum of equal": (-0.00002, -0.0092, -0.00001)})
     assert "- equal weights, sum 1: -0.76% (-0.90% to -0.60%), better" in page
     assert "- equal weights at the found sum, 3.68: +0.00% (-0.10% to +0.09%), no different beyond chance" in page
-    assert "- equal weights at their own best sum, 2: +0.01%, without an interval\n" in page
-    assert "**the sum alone** (1 to 3.68) **gained**: -0.77% (-0.92% to -0.61%), better" in page
+    assert "- equal weights at their own best sum, 2: +0.001%, without an interval\n" in page
+    assert "**the sum alone** (1 to 3.68) **gained**: -0.002% (-0.92% to -0.001%), better" in page
     assert "**the shares alone**, at the found sum, **gained**: +0.00% (-0.10% to +0.09%), no different" in page
     assert "by hand" not in page and "ended" not in page  # nobody gave any, and no limit was reached
 

@@ -21,7 +21,8 @@ RESAMPLES = 10_000
 CONFIDENCE = 0.95
 SEED = 0
 LEAST = FEW_DOCUMENTS
-"""Documents below which there is no interval: of fewer, skewed ones, none covers what it says."""
+"""Documents below which there is no interval: of fewer, skewed ones, none covers what it says. In a mean of domains, so
+many have to count in effect."""
 UNITS = 1000
 """That are drawn at most of each domain. Of more documents, as many groups of equal count, put together at random."""
 DRAWS_AT_ONCE = 1 << 21
@@ -152,11 +153,21 @@ class _Sample:
 
     def changes(self) -> list[Change]:
         """Of each model, with its interval where there are documents enough."""
-        if self._documents < LEAST or self._counts.min() < 2:
+        if self._documents_in_effect() < LEAST or self._counts.min() < 2:
             return [Change(float(np.expm1(estimate)), None, None) for estimate in self._estimates]
         errors, freedom = self._errors()
         resampled = self._resampled()
         return [_change(*one) for one in zip(self._estimates, errors, freedom, resampled, strict=True)]
+
+    def _documents_in_effect(self) -> float:
+        """All; but of a mean of domains so many as tell no more, since a few of one domain may decide alone.
+
+        They are its degrees of freedom if all documents vary alike (Satterthwaite 1946), counted in documents.
+        """
+        if self._shares is None:
+            return self._documents
+        variances = self._shares**2 / self._counts
+        return round(variances.sum() ** 2 / (variances**2 / self._counts).sum(), 6)
 
     def _errors(self) -> tuple[np.ndarray, np.ndarray]:
         """The jackknife's standard error of each model's estimate, and its degrees of freedom (Satterthwaite 1946).

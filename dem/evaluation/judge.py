@@ -149,16 +149,21 @@ def _messages(call: Call, nonce: str) -> list[dict[str, str]]:
 
 
 _THOUGHTS_END = re.compile(
-    r"</\s*(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad)\s*>|\[/THINK\]|◁/think▷",
+    r"</\s*(?:\w+:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad)\s*>"
+    r"|\[/THINK\]|◁/think▷|<channel\|>|\bassistantfinal\b(?=\s*[{`])",
     re.IGNORECASE,
 )
 _OPEN_THOUGHTS = re.compile(
-    r"\s*(?:<\s*(?:think|thought|reason|reflection|analysis|scratchpad)|\[THINK\]|◁think▷)", re.I
+    r"\s*(?:<\s*(?:\w+:)?(?:think|thought|reason|reflection|analysis|scratchpad)|\[THINK\]|◁think▷)", re.I
 )
-_CHANNEL_MARK = re.compile(r"<\|[^<>|\s]{1,40}\|?>")
+_CHANNEL = re.compile(r"<\|channel\|?>\s*(\w+)")
+"""Where a model's thoughts or its answer begin, and which of them: analysis, commentary, final."""
+_MARK = re.compile(r"<[|｜][^<>|｜\s]{1,40}[|｜]?>")
 """<|channel|>, <|message|>, <|return|>: what a server should have taken out of a reply and sometimes leaves."""
-_MARKUP = re.compile(r"(?:[\s\ufeff`~]|</?\w+>|(?<=[`~])\w+)*", re.ASCII)
-"""What may stand on the line before the JSON: a fence and its language, a tag."""
+_MARKUP = re.compile(
+    r"(?:[\s\u00a0\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff`~]|</?\w+>|(?<=[`~])\w+)*", re.ASCII
+)
+"""What may stand on the line before the JSON: blanks, seen or unseen, a fence and its language, a tag."""
 
 
 LONGEST = 20_000
@@ -176,11 +181,11 @@ def parse_verdict(reply: str, material: str = "") -> Verdict:
     """
     ends = [0, *(tag.end() for tag in _THOUGHTS_END.finditer(reply))]  # the last one: thoughts may speak of the tag
     text = reply[ends[-1] :]
-    if _OPEN_THOUGHTS.match(text):
+    if _OPEN_THOUGHTS.match(text) or _CHANNEL.findall(text)[-1:] not in ([], ["final"]):
         raise NoVerdictError("a reply that ends amid the judge's thoughts")
     if len(text) > LONGEST:
         raise NoVerdictError(f"a reply of {len(text):,} characters behind the judge's thoughts")
-    text = next((part for part in reversed(_CHANNEL_MARK.split(text)) if part.strip()), "")
+    text = next((part for part in reversed(_MARK.split(text)) if part.strip()), "")
     found = [
         (verdict, bool(_MARKUP.fullmatch(text, text.rfind("\n", 0, start) + 1, start)))
         for start, end, content in _json_objects(text)
@@ -197,7 +202,7 @@ def parse_verdict(reply: str, material: str = "") -> Verdict:
 
 def _json_objects(text: str) -> Iterator[tuple[int, int, Any]]:
     """Where each JSON object in `text` begins and ends, and its content; those within another one are not named."""
-    start, decoder = text.find("{"), json.JSONDecoder()
+    start, decoder = text.find("{"), json.JSONDecoder(object_pairs_hook=_unambiguous)
     while start >= 0:
         try:
             content, end = decoder.raw_decode(text, start)
@@ -207,6 +212,12 @@ def _json_objects(text: str) -> Iterator[tuple[int, int, Any]]:
         except RecursionError:  # and again at each of its inner brackets
             return
         start = text.find("{", end)
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
+    """The object; None where it says two things of one key, which json would settle by taking the last."""
+    content = dict(pairs)
+    return content if all(content[key] == value for key, value in pairs) else None
 
 
 def _verdict_in(content: Any) -> Verdict | None:

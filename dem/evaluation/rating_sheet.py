@@ -97,7 +97,8 @@ def _rating(header: list[str], line: str, known: dict[str, set[str]]) -> tuple[s
         raise ValueError(f"has {len(row)} fields, not {len(header)}")
     fields = dict(zip(header, row, strict=True))
     place = f"(prompt {fields['prompt'][:9]}, answer {fields['answer'][:9]})"
-    rater = re.sub(r"^'(?=[=+\-@])", "", " ".join(fields["rater"].split()))  # as the page's export defuses a formula
+    # The page's export puts an apostrophe before what a spreadsheet would take for a formula.
+    rater = re.sub(r"^'(?=[=+\-@＝＋－＠])", "", " ".join(fields["rater"].split()))
     if not rater:
         raise ValueError("names no rater")
     if fields["prompt_id"] not in known:

@@ -1,5 +1,6 @@
 """What the report says of weights that were found: where the search ended, and what their shares and sum gained."""
 
+from dem.evaluation.digits import figure
 from dem.evaluation.evidence import Evidence, Missing
 from dem.evaluation.intervals import Change, sure
 from dem.evaluation.metrics import ALL, Metrics
@@ -65,10 +66,11 @@ def weighed(change: Change | None) -> str:
     """A change of perplexity with its interval, and better or worse if the whole interval says so."""
     if change is None:
         return "not measured"
+    relative = figure(change.relative, "+.2%", 0)
     if change.low is None:
-        return f"{change.relative:+.2%}, without an interval"
+        return f"{relative}, without an interval"
     words = ("better" if change.relative < 0 else "worse") if sure(change) else "no different beyond chance"
-    return f"{change.relative:+.2%} ({change.low:+.2%} to {change.high:+.2%}), {words}"
+    return f"{relative} ({figure(change.low, '+.2%', 0)} to {figure(change.high, '+.2%', 0)}), {words}"
 
 
 def _gains(shares: str, rivals: list[dict], metrics: Metrics) -> str:

@@ -182,7 +182,7 @@ def _least(least: Standing) -> str:
             f"{other}'s instead of it, the perplexity would be {compared(lead)}."
         )
     if lead.low is None:
-        why = f"there are too few tune documents (fewer than {LEAST})"
+        why = f"there are too few tune documents (of some domain fewer than {LEAST})"
     else:
         why = f"without {other}'s term instead of {term}'s, it would be {compared(lead)}"
         why += "" if not sure(lead) else ", but of another domain that cannot be told"
