@@ -16,11 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dem.errors import RequestError, WorkError
+from dem.layout import real_place
 
 log = logging.getLogger("dem")
 
 _OWN = r"(\.\d+-[0-9a-f]{8})?"  # earlier versions had none
 _PARTIAL, _ASIDE = "partial", "old"
+
+_NOT_FORESEEN = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE),
+    *(errno.EISDIR, errno.EACCES, errno.EPERM),  # of what is in the file's place
+)
 
 
 def require_writable(*folders: Path) -> None:
@@ -44,7 +50,7 @@ def require_replaceable(folder: Path) -> None:
     Raises:
         RequestError: something other than a folder is in its place, or the folder around it cannot be written.
     """
-    folder = folder.resolve()  # a link stays, and what it leads to is replaced
+    folder = real_place(folder)  # a link stays, and what it leads to is replaced
     require_writable(folder.parent)
     _put_back(folder, _left_of(folder, _ASIDE))
     refuse_what_is_in_the_way(folder)
@@ -70,9 +76,14 @@ def require_space(folder: Path, size: int) -> None:
     Raises:
         RequestError: the disk is too full.
     """
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(nearest_there(folder)).free
     if free < size:
         raise RequestError(f"{folder} needs {size / 2**30:.2f} GiB, and the disk has {free / 2**30:.2f} GiB free")
+
+
+def nearest_there(path: Path) -> Path:
+    """The path, or the nearest folder around it that is there: that of the disk on which it would be made."""
+    return next(place for place in (path, *path.parents) if place.exists())
 
 
 @contextmanager
@@ -188,7 +199,7 @@ def _full_disk_said(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE):
+        if error.errno in _NOT_FORESEEN:
             raise WorkError(
                 f"{path} could not be written: {error.strerror}; what was there before stays: mend that, and give the "
                 "same command again"

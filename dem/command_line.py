@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that `--help` and a mistyped key answer at on
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,18 +13,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dem.command_settings import SettingAction, add_settings
-from dem.config import SHIPPED_PROMPTS, Config, FilePath, default_weights
+from dem.config import SHIPPED_PROMPTS, Config, default_weights
 from dem.config_checks import mistakes_in
 from dem.config_file import read_config
-from dem.config_values import (
-    Reader,
-    build,
-    from_text,
-    kind_at,
-    overlay,
-    settings_of,
-    unknown,
-)
+from dem.config_types import given_in
+from dem.config_values import from_text, kind_at, overlay, settings_of, unknown, validate, whole
 from dem.errors import RequestError
 from dem.given_text import as_written, unusable_character
 from dem.layout import Layout
@@ -43,7 +37,7 @@ class Request:
     """Of stages 1 and 2; ALL_DOMAINS in stage 2, and in a dry run of stage 1."""
     overwrite: bool = False
     """Of stage 1."""
-    model: FilePath | None = None
+    model: str | None = None
     """Of stage 2."""
     dry_run: bool = False
     """Whether to check and say everything that can be known before the work, and stop there."""
@@ -79,8 +73,8 @@ def parse_request(
     mistakes: list[str] = []
     given = _read_files(options.config, mistakes)
     given, notes = _read_settings(given, options.settings, mistakes)
-    config = build(Config, given, "", mistakes)
-    _refuse(mistakes)
+    config, wrong, missing = validate(given)
+    _refuse((mistakes + missing) or wrong)
     domain = own.pop("domain", None)
     if domain == ALL_DOMAINS and stage == 1 and not own["dry_run"]:
         raise RequestError(
@@ -160,20 +154,22 @@ def _options(description: str, stage: int, argv: Sequence[str]) -> argparse.Name
     )
     for name, settings in STAGE_OPTIONS[stage].items():
         parser.add_argument(f"--{name.replace('_', '-')}", **settings)
-    add_settings(parser, with_help="-h" in argv or "--help" in argv)
+    add_settings(parser)
     known = {option for action in parser._actions for option in action.option_strings}
     named = dict.fromkeys(argument.partition("=")[0] for argument in argv if argument.startswith("--"))
     for option in named:  # an entry of a dictionary, such as --merge.weights.web
-        if option not in known and kind_at(Config, option[2:]):
+        if option not in known and kind_at(tuple(option[2:].split("."))):
             parser.add_argument(option, dest=option[2:], action=SettingAction)
     parser.set_defaults(settings=[])
+    parser._negative_number_matcher = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")  # -1e-3 is one as well
     options, left = parser.parse_known_args(argv)
     if left:  # without their values, which may be secret
         wrong = [argument.partition("=")[0] for argument in left if argument.startswith("-")]
         keys = [option.removeprefix("--") for option in known if option != "-h"]
         raise RequestError(
             _in_short([f"{as_written(option)}: {unknown(as_written(option.lstrip('-')), keys)}" for option in wrong])
-            or f"{len(left)} words on the command line belong to no option: put a value with blanks into quotes"
+            or f"{len(left)} words on the command line belong to no option: options begin with --, a list is written "
+            "[a, b], and a value with blanks stands in quotes"
         )
     return options
 
@@ -206,10 +202,11 @@ def _read_files(paths: list[str], mistakes: list[str]) -> dict[str, Any]:
     """What the config files say together, the later ones over the earlier."""
     given: dict[str, Any] = {}
     for path in paths:
-        reader = Reader(os.path.dirname(os.path.abspath(path)))
-        given = overlay(Config, given, reader.read(Config, read_config(path), ""))
-        if reader.mistakes:
-            mistakes.append(f"{path}: {_in_short(reader.mistakes)}")
+        tree = given_in(os.path.dirname(os.path.abspath(path)), read_config(path))
+        _, wrong, _ = validate(tree)
+        if wrong:
+            mistakes.append(f"{path}: {_in_short(wrong)}")
+        given = overlay(whole(), given, tree)
     return given
 
 
@@ -220,33 +217,43 @@ def _read_settings(
 
     Entries of a dictionary come last, so that one of the default weights can be changed.
     """
-    whole = {setting.key for setting in settings_of(Config)}
+    fields = {key for key, _ in settings_of(whole())}
     for key, text in settings:
-        if key in whole:
-            given = overlay(Config, given, _nested(key, _read_setting(key, text, mistakes)))
-    given, notes = _with_weights(given)
+        if key in fields:
+            given = overlay(whole(), given, _tree(key, _read_setting(key, text, mistakes)))
+    given, notes = (given, []) if mistakes else _with_weights(given)
     for key, text in settings:
-        if key not in whole:
-            given = overlay(Config, given, _nested(key, _read_setting(key, text, mistakes)), entries=True)
+        if key not in fields:
+            given = _with_entry(given, key.split("."), _read_setting(key, text, mistakes))
     return given, notes
 
 
 def _read_setting(key: str, text: str, mistakes: list[str]) -> Any:
-    kind = kind_at(Config, key)
-    reader = Reader(os.getcwd())
+    """The plain value that an option's `text` stands for."""
     try:
-        value = reader.read(kind, from_text(kind, text), key)
+        value = given_in(os.getcwd(), from_text(kind_at(tuple(key.split("."))), text))
     except ValueError as mistake:
         mistakes.append(f"--{key}: {mistake}")
         return None
-    mistakes += [f"--{each}" for each in reader.mistakes]
+    _, wrong, _ = validate(_tree(key, value))
+    mistakes += [f"--{each}" if each.startswith(key) else f"--{key}: {each}" for each in wrong]
     return value
 
 
-def _nested(key: str, value: Any) -> Any:
+def _tree(key: str, value: Any) -> dict[str, Any]:
+    """The tree of plain values that holds only this one."""
     for name in reversed(key.split(".")):
         value = {name: value}
     return value
+
+
+def _with_entry(tree: dict[str, Any], place: list[str], value: Any) -> dict[str, Any]:
+    """The tree with `value` at `place`, in the place of whatever stands there."""
+    name, *further = place
+    below = tree.get(name)
+    if further:
+        value = _with_entry(below if isinstance(below, dict) else {}, further, value)
+    return {**tree, name: value}
 
 
 def _with_weights(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -2,12 +2,9 @@
 
 import argparse
 import json
-from dataclasses import MISSING, is_dataclass
-from functools import cache
 from typing import Any
 
-from dem.config import Config
-from dem.config_values import Setting, alternatives, in_words, settings_of
+from dem.config_values import Kind, alternatives, in_words, settings_of, whole
 
 
 class SettingAction(argparse.Action):
@@ -20,37 +17,22 @@ class SettingAction(argparse.Action):
         namespace.settings = [*namespace.settings, (self.dest, values)]
 
 
-def add_settings(parser: argparse.ArgumentParser, with_help: bool) -> None:
-    """An option for every setting of the configuration, at any depth; `with_help` explains them."""
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """An option for every setting of the configuration, at any depth, with its explanation."""
     groups = {"": parser.add_argument_group("settings, which may stand in the config too")}
-    for setting in settings_of(Config):
-        top = setting.key.partition(".")[0]
-        if is_dataclass(setting.kind):
-            groups[top] = parser.add_argument_group(top, setting.kind.__doc__)
+    for key, kind in settings_of(whole()):
+        top = key.partition(".")[0]
+        if "$ref" in kind:
+            groups[top] = parser.add_argument_group(top, alternatives(kind)[0]["description"])
         groups.get(top, groups[""]).add_argument(
-            f"--{setting.key}",
-            dest=setting.key,
-            action=SettingAction,
-            default=argparse.SUPPRESS,
-            metavar="VALUE",
-            help=_help(setting) if with_help else None,
+            f"--{key}", dest=key, action=SettingAction, default=argparse.SUPPRESS, metavar="VALUE", help=_help(kind)
         )
 
 
-def _help(setting: Setting) -> str:
+def _help(kind: Kind) -> str:
     """What the lines under the field say, what it takes, and its default."""
-    if is_dataclass(setting.kind):
+    if "$ref" in kind:
         return "several of these at once, as {name: value, ...}"
-    allowed = " or ".join(in_words(each) for each in alternatives(setting.kind))
-    field = setting.field
-    default = field.default if field.default_factory is MISSING else field.default_factory()
-    shown = "required" if default is MISSING else f"default: {json.dumps(default, ensure_ascii=False)}"
-    return f"{_descriptions(setting.section)[field.name]} ({allowed}; {shown})".replace("%", "%%")
-
-
-@cache
-def _descriptions(section: type) -> dict[str, str]:
-    """The lines under each field of a dataclass."""
-    from docstring_parser import parse_from_object  # takes the source apart, which only help needs
-
-    return {field.arg_name: " ".join((field.description or "").split()) for field in parse_from_object(section).params}
+    allowed = " or ".join(in_words(each) for each in alternatives(kind))
+    shown = f"default: {json.dumps(kind['default'], ensure_ascii=False)}" if "default" in kind else "required"
+    return f"{' '.join(kind['description'].split())} ({allowed}; {shown})".replace("%", "%%")

@@ -43,6 +43,17 @@ class _Console(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
+class _Kept(logging.Handler):
+    """Keeps what is said before the file is there that it belongs into."""
+
+    def __init__(self, said: list[logging.LogRecord]):
+        super().__init__()
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._said.append(record)
+
+
 class _LogFile(logging.FileHandler):
     """A file that stops no work when it cannot be written (the disk is full): the console says so, once."""
 
@@ -63,19 +74,32 @@ class _LogFile(logging.FileHandler):
             super().close()
 
 
-def start_log(path: Path | None, append: bool = False) -> None:
+def start_log(path: Path | None, append: bool = False, said: list[logging.LogRecord] | None = None) -> None:
     """Send the project's log to stderr and, if `path` is given, to a new file there (or to the end of the old one).
 
-    Of several processes only the main one is heard.
+    Without a path, what is logged is put into `said` as well; the file begins with what was `said` before. Of several
+    processes only the main one is heard.
+
+    Raises:
+        RequestError: the file cannot be opened.
     """
+    said = [] if said is None else said
     handlers: list[logging.Handler] = [_Console() if processes.is_main() else logging.NullHandler()]
     if path and processes.is_main():
-        handlers.append(_LogFile(path, mode="a" if append else "w", encoding="utf-8"))
+        try:
+            handlers.append(_LogFile(path, mode="a" if append else "w", encoding="utf-8"))
+        except OSError as error:
+            raise RequestError(f"the log {path} cannot be written: {error.strerror}") from None
+    if not path:
+        handlers.append(_Kept(said))
     for handler in log.handlers:
         handler.close()
     log.handlers = handlers
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    if path:
+        for record in said:
+            handlers[-1].handle(record)
     log.setLevel(logging.INFO)
     log.propagate = False
     # Libraries speak up for errors; their advice (install this kernel, set that option) is not this user's concern.

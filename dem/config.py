@@ -16,6 +16,7 @@ from dem.config_types import (
     Epochs,
     Factor,
     FilePath,
+    Flag,
     Fraction,
     LearningRate,
     ModelSource,
@@ -29,11 +30,18 @@ from dem.config_types import (
     Seconds,
     Seed,
     Share,
+    Text,
 )
 
 
+class Section:
+    """What all parts of the configuration have in common, by the names of pydantic."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+
 @dataclass
-class DataConfig:
+class DataConfig(Section):
     """Text: how it is cut into blocks and split."""
 
     max_length: BlockLength = 2048
@@ -42,9 +50,9 @@ class DataConfig:
     """Share of the documents kept from training to watch it by (eval_loss)."""
     test_fraction: Fraction = 0.02
     """Share of the documents that no choice looks at; stage 3 measures perplexity on it."""
-    group_column: str | None = None
+    group_column: Text | None = None
     """Column that says which work a row belongs to; all rows of one work fall on one side of the split."""
-    mixtures: dict[str, dict[str, PositiveFloat]] = field(default_factory=dict)
+    mixtures: dict[Text, dict[Text, PositiveFloat]] = field(default_factory=dict)
     """Baselines to train: by name (for --domain of stage 1) the share of each domain's text, {mixed: {web: 0.7, ...}}.
     One takes as many tokens as all domains' trainings together."""
 
@@ -56,7 +64,7 @@ class DataConfig:
 
 
 @dataclass
-class TrainingConfig:
+class TrainingConfig(Section):
     """Stage 1: training of one LoRA adapter."""
 
     learning_rate: LearningRate = 5e-5
@@ -67,7 +75,7 @@ class TrainingConfig:
     """Passes over the domain's training blocks."""
     precision: Literal["fp16", "bf16", "fp32"] = "fp16"
     """Arithmetic of the forward pass on a GPU; a CPU always computes in fp32."""
-    gradient_checkpointing: bool = True
+    gradient_checkpointing: Flag = True
     """Recompute activations in the backward pass: less memory, about a third more time."""
     seed: Seed = 42
     """Seed of the adapter's initial weights and of the order of the blocks."""
@@ -80,7 +88,7 @@ class TrainingConfig:
 
 
 @dataclass
-class LoraConfig:
+class LoraConfig(Section):
     """The adapter (Hu et al. 2021, arXiv 2106.09685)."""
 
     r: Rank = 16
@@ -89,12 +97,12 @@ class LoraConfig:
     """The update is scaled by alpha / r."""
     dropout: Fraction = 0.0
     """Dropout on the adapter's input."""
-    target_modules: Literal["auto"] | list[str] = "auto"
+    target_modules: Literal["auto"] | list[Text] = "auto"
     """Names of the linear modules to adapt; auto chooses by architecture (see dem/mamba.py)."""
 
 
 @dataclass
-class DiffConfig:
+class DiffConfig(Section):
     """Stage 2: the difference vector."""
 
     storage: Literal["dense", "lowrank"] = "dense"
@@ -134,17 +142,17 @@ AUTO = "auto"
 
 
 @dataclass
-class ParameterWeights:
+class ParameterWeights(Section):
     """Weights of their own for some of the model's parameters."""
 
     pattern: PatternText
     """Regular expression, searched in the parameter's name as it stands in the base checkpoint."""
-    weights: dict[str, Factor]
+    weights: dict[Text, Factor]
     """Weight of each domain in place of merge.weights; a domain that is not named takes no part."""
 
 
 @dataclass
-class MergeConfig:
+class MergeConfig(Section):
     """Stage 3: merged = base + scale * sum_i weights_i * diff_i, or another combination of the differences."""
 
     method: Literal[
@@ -160,11 +168,11 @@ class MergeConfig:
         "model_stock",
     ] = "weighted_sum"
     """How the differences are combined, by the names of mergekit; sce and model_stock find the weights themselves."""
-    weights: dict[str, Factor] | Literal["auto"] = field(default_factory=_plan_weights)
+    weights: dict[Text, Factor] | Literal["auto"] = field(default_factory=_plan_weights)
     """Weight of each domain; a domain that is not named takes no part. One of them: --merge.weights.web 0.3. auto finds
     them on the tune documents of the domains (see search). Without it: the plan's, or equal ones where the domains are
     not the plan's."""
-    normalize: bool = True
+    normalize: Flag = True
     """Divide the weights by their sum, so that they add up to 1; where a method elects signs, element by element."""
     scale: Factor = 1.0
     """Lambda, the factor on the whole sum."""
@@ -185,16 +193,16 @@ class MergeConfig:
 
 
 @dataclass
-class SearchConfig:
+class SearchConfig(Section):
     """How merge.weights: auto finds the weights, on the tune documents."""
 
     method: Literal["gradient", "grid"] = "gradient"
     """gradient follows the losses' derivatives; grid tries eleven weights for one domain after the other, as DEM."""
     objective: Literal["mean", "worst", "importance"] = "mean"
     """The mean of the domains' losses, that of the domain which gains least on the base, or one by importance."""
-    importance: dict[str, NonNegativeFloat] = field(default_factory=dict)
+    importance: dict[Text, NonNegativeFloat] = field(default_factory=dict)
     """What each domain's loss counts with objective importance."""
-    hand: dict[str, NonNegativeFloat] = field(default_factory=dict)
+    hand: dict[Text, NonNegativeFloat] = field(default_factory=dict)
     """The team's own guess: the search starts from it, and the report compares with it. Without it, the search starts
     from equal weights whose sum is 1."""
     bound: PositiveFloat = 5
@@ -208,17 +216,17 @@ class SearchConfig:
     """Tokens of each domain's tune documents that are looked at, at most (whole documents, drawn at random)."""
     seed: Seed = 42
     """Of the choice of documents."""
-    map: list[str] = field(default_factory=list)
+    map: list[Text] = field(default_factory=list)
     """Two or three domains whose weights the picture of the loss is drawn over; without them, the two largest."""
 
 
 @dataclass
-class JudgeConfig:
+class JudgeConfig(Section):
     """A model that rates the answers, behind an OpenAI-compatible endpoint; its key is read from DEM_JUDGE_API_KEY."""
 
-    base_url: str
+    base_url: Text
     """What /chat/completions is appended to, such as http://localhost:8000/v1."""
-    model: str
+    model: Text
     """Name of the model there."""
     timeout: Seconds = 120
     """Longest wait for one reply, in seconds."""
@@ -227,10 +235,10 @@ class JudgeConfig:
 
 
 @dataclass
-class MultipleChoiceConfig:
+class MultipleChoiceConfig(Section):
     """Multiple-choice questions in a local file (see dem/evaluation/multiple_choice.py)."""
 
-    name: str
+    name: Text
     """What the results call it."""
     file: FilePath
     """Parquet or JSON lines with question, choices, answer (number from 0, letter or text) and perhaps subject."""
@@ -247,26 +255,26 @@ def _base_and_merged() -> list[str]:
 
 
 @dataclass
-class HarnessConfig:
+class HarnessConfig(Section):
     """Tasks for lm-evaluation-harness; needs pip install -e ".[harness]"."""
 
-    tasks: list[str] = field(default_factory=list)
+    tasks: list[Text] = field(default_factory=list)
     """Names of the harness's own tasks and groups, such as kobest; they fetch their data from the Hugging Face hub."""
     multiple_choice: list[MultipleChoiceConfig] = field(default_factory=list)
     """Questions in local files, which need no network."""
-    models: list[str] = field(default_factory=_base_and_merged)
+    models: list[Text] = field(default_factory=_base_and_merged)
     """Which models are measured: base, merged, and domains and mixtures by name."""
     limit: PositiveInt | None = None
     """Questions of each task at most, spread over its subjects; without it, all."""
 
 
 @dataclass
-class EvaluationConfig:
+class EvaluationConfig(Section):
     """Stage 3: the comparison of base, domain models and merged model."""
 
-    enabled: bool = True
+    enabled: Flag = True
     """False merges only, and reports what is known without it."""
-    prompts: FilePath = FilePath("prompts.jsonl")
+    prompts: FilePath = "prompts.jsonl"
     """JSON lines with prompt and, where there is one, reference; the default stands beside the config file, and where
     it does not, the shipped prompts serve."""
     max_new_tokens: AnswerLength = 128
@@ -278,14 +286,14 @@ class EvaluationConfig:
 
 
 @dataclass
-class Config:
+class Config(Section):
     """Everything the three scripts can be told; any field can be set on the command line by its dotted name."""
 
     base_model: ModelSource
     """Folder of the base model (transformers format) or its name on the Hugging Face hub."""
-    domains: list[str] = field(default_factory=lambda: list(_plan_weights()))
+    domains: list[Text] = field(default_factory=lambda: list(_plan_weights()))
     """Names of the domains; parquet_ready/<domain>.parquet holds the text of each."""
-    hub_kernels: bool = False
+    hub_kernels: Flag = False
     """Fetch a Mamba's CUDA kernels from the Hugging Face hub (kernels-community), which runs code from there."""
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

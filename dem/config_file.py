@@ -4,16 +4,16 @@ Whatever the locale says, a file is UTF-8. Nothing here grows with what a file c
 parser meets it, before anything is built.
 """
 
-import os
 import re
-import stat
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from dem.errors import RequestError
 from dem.given_text import unusable_character
+from dem.reading import read_text
 
 LARGEST_FILE = 1 << 20
 """Bytes; the largest configuration that makes sense is a hundredth of it."""
@@ -71,9 +71,12 @@ def read_config(path: str) -> dict[Any, Any]:
     Raises:
         RequestError: it cannot be read, is no UTF-8, or holds something else than keys with values.
     """
-    content = _bytes_of(path)
     try:
-        values = load_yaml(_decoded(content))
+        text = read_text(Path(path), LARGEST_FILE)
+    except RequestError as mistake:
+        raise RequestError(f"--config {mistake}") from None
+    try:
+        values = load_yaml(text)
     except ValueError as mistake:
         raise RequestError(f"{path}: {mistake}") from None
     if values is None:
@@ -81,46 +84,6 @@ def read_config(path: str) -> dict[Any, Any]:
     if not isinstance(values, dict):
         raise RequestError(f"{path} holds no settings: write each as a key with its value, such as base_model: FOLDER")
     return values
-
-
-def _bytes_of(path: str) -> bytes:
-    """The content of a regular file; a pipe or a device, which may never end, is not waited for."""
-    try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with open(file, "rb") as opened:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise RequestError(f"--config {path}: a pipe or a device, not a file: write the settings into a file")
-            content = opened.read(LARGEST_FILE + 1)
-    except FileNotFoundError:
-        raise RequestError(f"--config {path}: no such file") from None
-    except IsADirectoryError:
-        raise RequestError(f"--config {path}: not a file") from None
-    except OSError as error:
-        raise RequestError(f"--config {path} cannot be read: {error.strerror}") from None
-    if len(content) > LARGEST_FILE:
-        raise RequestError(f"--config {path} is larger than {LARGEST_FILE >> 20} MiB: that is no configuration")
-    return content
-
-
-def _decoded(content: bytes) -> str:
-    """The text.
-
-    Raises:
-        ValueError: it is not UTF-8; the message says what it seems to be.
-    """
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError("is UTF-16, not UTF-8: save it as UTF-8 (iconv -f utf-16 -t utf-8)")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-    try:
-        korean = any("가" <= character <= "힣" for character in content.decode("cp949"))
-    except UnicodeDecodeError:
-        korean = False
-    if korean:
-        raise ValueError("is EUC-KR (CP949), not UTF-8: save it as UTF-8 (iconv -f cp949 -t utf-8)")
-    raise ValueError(f"is not UTF-8 (line {line}): save it as UTF-8")
 
 
 def load_yaml(text: str) -> Any:

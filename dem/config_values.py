@@ -1,270 +1,218 @@
-"""From plain values, as YAML gives them, to the typed configuration, by the types that dem/config.py writes down.
+"""From plain values, as YAML gives them, to the typed configuration, and every setting with what may stand there.
 
-A mistake is a clause that begins with the dotted key and says in plain words what is allowed; all are collected.
+Pydantic compares the values with the types that dem/config.py writes down. What it finds becomes clauses that begin
+with the dotted key and say in plain words what is allowed; its JSON schema of the types leads to every setting.
 """
 
-import math
-import re
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from functools import cache
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
+
+from dem.config import Config
 from dem.config_file import load_yaml
-from dem.config_types import Bounds, FilePath, ModelSource, Pattern
-from dem.given_text import as_written, repeated, unusable_character
-from dem.local_paths import LONGEST_NAME, local_path, model_source
+from dem.given_text import as_written, repeated
 
-LONGEST_PATTERN = 10_000
-"""Characters of a regular expression; of any other text as many as a name of a file."""
-_NUMBER = {int: "a whole number", float: "a number"}
-_EMPTY = "is empty: fill it or leave it out"
-_TEXTS = (str, FilePath, ModelSource)
+_SIDES = {
+    "greater_than": ("exclusiveMinimum", "above {:,.10g}"),
+    "greater_than_equal": ("minimum", "of {:,.10g} or more"),
+    "less_than": ("exclusiveMaximum", "below {:,.10g}"),
+    "less_than_equal": ("maximum", "of at most {:,.10g}"),
+}
+"""How pydantic calls a bound that is broken, how the schema calls it, and how a message does."""
+_WORDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+    "array": "a list such as [a, b]",
+    "object": "a dictionary such as {web: 0.5}",
+}
+
+ALIKE = 0.6
+"""Likeness from which on another key may have been meant; difflib's own."""
+
+Kind = dict[str, Any]
+"""The JSON schema of what may stand somewhere: its type, bounds and default, and the lines under the field."""
+Place = tuple[Any, ...]
+"""Names in dictionaries and numbers in lists, on the way from the whole configuration to a value."""
+_NAME = object()
+"""In a place: not a value, but the name after it is what is wrong."""
+
+
+class _WithAllDefaults(GenerateJsonSchema):
+    """Of a default that is made anew each time, too."""
+
+    def get_default_value(self, schema: Any) -> Any:
+        """The default of one field, as pydantic asks for it."""
+        return schema["default"] if "default" in schema else schema["default_factory"]()
 
 
 @cache
-def kinds_of(section: type) -> dict[str, Any]:
-    """The type of each field of a dataclass."""
-    return get_type_hints(section, include_extras=True)
+def _adapter() -> TypeAdapter[Config]:
+    return TypeAdapter(Config)
 
 
-def alternatives(kind: Any) -> tuple:
-    """The types that `kind` allows, one after the other; NoneType among them where null is allowed."""
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+@cache
+def whole() -> Kind:
+    """The kind of the whole configuration."""
+    return _adapter().json_schema(schema_generator=_WithAllDefaults)
 
 
-def section_of(kind: Any) -> type | None:
-    """The dataclass that `kind` is, or may be."""
-    return next((each for each in alternatives(kind) if is_dataclass(each)), None)
+def alternatives(kind: Kind) -> list[Kind]:
+    """What `kind` allows, one after the other; null among them where it is allowed."""
+    allowed = kind.get("anyOf", [kind])
+    return [whole()["$defs"][each["$ref"].rpartition("/")[2]] if "$ref" in each else each for each in allowed]
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One field of the configuration, or a section of it."""
-
-    key: str
-    """Its dotted name."""
-    section: type
-    """The dataclass it is a field of."""
-    field: Field
-    kind: Any
-    """Its type, marks included."""
+def _inner(kind: Kind, name: Any) -> Kind | None:
+    for each in alternatives(kind):
+        items = each.get("items") if isinstance(name, int) else None
+        if inner := each.get("properties", {}).get(name) or items or each.get("additionalProperties"):
+            return inner
+    return None
 
 
-def settings_of(section: type, prefix: str = "") -> Iterator[Setting]:
-    """Every setting of a dataclass, those of a section after it."""
-    for field in fields(section):
-        setting = Setting(f"{prefix}{field.name}", section, field, kinds_of(section)[field.name])
-        yield setting
-        if inner := section_of(setting.kind):
-            yield from settings_of(inner, f"{setting.key}.")
+def kind_at(place: Place) -> Kind | None:
+    """The kind of what stands at `place`, which may lead into a dictionary; None if nothing can stand there."""
+    kind: Kind | None = whole()
+    for name in place:
+        kind = _inner(kind, name) if kind and name != "" else None
+    return kind
 
 
-def in_words(kind: Any) -> str:
-    """What `kind` allows, for people: a whole number of 1 or more and at most 100."""
-    base, mark = _split(kind)
-    if is_dataclass(kind):
-        return f"a dictionary with {', '.join(field.name for field in fields(kind))}"
-    if get_origin(base) is Literal:
-        return _one_of([str(value) for value in get_args(base)])
-    if get_origin(base) is list:
-        return "a list" + ("" if is_dataclass(get_args(base)[0]) else " such as [a, b]")
-    if get_origin(base) is dict:
-        return "a dictionary such as {web: 0.5}"
-    if base in (int, float):
-        return f"{_NUMBER[base]} {mark}"
-    words = {
-        bool: "true or false",
-        NoneType: "null",
-        FilePath: "the path of a file",
-        ModelSource: "a model folder or a name on the hub",
-    }
-    return words.get(base, "a regular expression" if mark is Pattern else "a text")
+def settings_of(kind: Kind, prefix: str = "") -> Iterator[tuple[str, Kind]]:
+    """The dotted key and the kind of every setting, those of a section after it."""
+    for section in alternatives(kind):
+        for name, inner in section.get("properties", {}).items():
+            yield f"{prefix}{name}", inner
+            yield from settings_of(inner, f"{prefix}{name}.")
+
+
+def in_words(kind: Kind) -> str:
+    """What a kind without alternatives allows, for people: a whole number of 1 or more and at most 100."""
+    if "properties" in kind:
+        return f"a dictionary with {', '.join(kind['properties'])}"
+    if "enum" in kind:
+        return _one_of(kind["enum"])
+    if "$ref" in kind.get("items", {}):
+        return "a list"
+    base = kind.get("words") or kind.get("const") or _WORDS[kind["type"]]
+    sides = [words.format(kind[name]) for name, words in _SIDES.values() if name in kind]
+    return f"{base} {' and '.join(sides).replace('and of', 'and')}".strip()
 
 
 def _one_of(words: list[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def _split(kind: Any) -> tuple[Any, Any]:
-    """The type without its mark, and the mark (its Bounds, or Pattern)."""
-    return get_args(kind)[:2] if get_origin(kind) is Annotated else (kind, None)
+def validate(tree: dict[Any, Any]) -> tuple[Config | None, list[str], list[str]]:
+    """The configuration that plain values stand for, or None; what is wrong with them; and what is missing."""
+    try:
+        return _adapter().validate_python(tree), [], []
+    except ValidationError as failure:
+        found: dict[Place, list] = defaultdict(list)
+        for error in failure.errors(include_url=False):
+            found[_place(error, tree)].append(error)
+    # Where several types are allowed, the ones that were not meant find fault with the value as a whole.
+    around = {place[:depth] for place in found for depth in range(len(place))}
+    clauses: dict[bool, list[str]] = {True: [], False: []}
+    for place, errors in found.items():
+        if place not in around:
+            clauses[errors[0]["type"] == "missing"].append(_clause(place, errors))
+    return None, clauses[False], clauses[True]
 
 
-class Reader:
-    """Reads plain values as values of the types asked for; paths are relative to `folder`.
+def _place(error: Any, tree: Any) -> Place:
+    """Where the mistake is. Pydantic's own place names the type that was tried, too, and turns names into texts."""
+    kind, names, found = error["type"], error["loc"], [((), tree)]
+    for name in names:
+        place, value = found[-1]
+        here = name in value if isinstance(value, dict) else isinstance(value, list) and isinstance(name, int)
+        found.append(((*place, name), value[name]) if here else found[-1])
+    if kind == "missing":
+        return (*found[-1][0], names[-1])
+    if kind == "invalid_key":
+        return (*found[-2][0], as_written(error["input"]))
+    if names[-1] == "[key]" and found[-1] is found[-2]:
+        return (*found[-3][0], _NAME, error["input"])
+    return found[-1][0]
 
-    What is wrong lands in `mistakes` and is left out of what comes back.
-    """
 
-    def __init__(self, folder: str):
-        self.mistakes: list[str] = []
-        self._folder = folder
+def _dotted(place: Place) -> str:
+    if place[-2:-1] == (_NAME,):
+        return f"{_dotted(place[:-2])} has an entry whose name"
+    return "".join(f"[{name}]" if isinstance(name, int) else f".{as_written(name)}" for name in place).lstrip(".")
 
-    def read(self, kind: Any, value: Any, key: str) -> Any:
-        """`value`, which stands at `key`, as a `kind`; of a dataclass a dictionary of what is there, at any depth."""
-        allowed = alternatives(kind)
-        if value is None:
-            if NoneType not in allowed:
-                self._wrong(key, _EMPTY)
-            return None
-        for each in allowed:
-            if isinstance(value, dict) and is_dataclass(each):
-                return self._section(each, value, key)
-            if isinstance(value, dict) and get_origin(each) is dict:
-                return self._entries(get_args(each)[1], value, key)
-            if isinstance(value, list) and get_origin(each) is list:
-                return [self.read(get_args(each)[0], one, f"{key}[{i}]") for i, one in enumerate(value)]
-        problem = None
-        for each in allowed:
-            try:
-                return self._single(each, value)
-            except ValueError as mistake:
-                problem = problem or str(mistake)
-        wanted = _one_of([in_words(each) for each in allowed if each is not NoneType])
-        self._wrong(key, problem or f"is {repeated(value)}: give {wanted}", f"is wrong: give {wanted}")
-        return None
 
-    def _wrong(self, key: str, clause: str, without_value: str | None = None) -> None:
-        # A key that does not belong there may stand in the judge's section.
-        secret = key.startswith("evaluation.judge") and without_value and clause != _EMPTY
-        self.mistakes.append(f"{key} {without_value if secret else clause}")
+def _clause(place: Place, errors: list) -> str:
+    """What is wrong at `place`, by all that pydantic says of it; what may be secret is not repeated."""
+    key, value, what = _dotted(place), errors[0]["input"], errors[0]["type"]
+    if what == "missing":
+        return f"{key} is required and missing"
+    if what in ("unexpected_keyword_argument", "invalid_key"):
+        around = alternatives(kind_at(place[:-1]))
+        return unknown(key, [_dotted((*place[:-1], name)) for each in around for name in each.get("properties", ())])
+    if value in (None, ""):
+        return f"{key} is empty: fill it or leave it out"
+    allowed = [each for each in alternatives(kind_at(place) or {"words": "a name"}) if each.get("type") != "null"]
+    wanted = _one_of([in_words(each) for each in allowed])
+    if place[:2] == ("evaluation", "judge"):
+        return f"{key} is wrong: give {wanted}"
+    own = _of_one_type(errors[0], value, allowed[0]) if len(allowed) == 1 else None
+    return f"{key} {own or f'is {repeated(value)}: give {wanted}'}"
 
-    def _section(self, section: type, values: dict, key: str) -> dict[str, Any]:
-        kinds = kinds_of(section)
-        prefix = f"{key}." if key else ""
-        for name in values:
-            if name not in kinds:
-                self.mistakes.append(unknown(f"{prefix}{as_written(name)}", [f"{prefix}{known}" for known in kinds]))
-        return {
-            name: self.read(kinds[name], value, f"{prefix}{name}") for name, value in values.items() if name in kinds
-        }
 
-    def _entries(self, kind: Any, values: dict, key: str) -> dict[str, Any]:
-        read = {}
-        for name, value in values.items():
-            if name is None or name == "":
-                self._wrong(key, "has an entry without a name")
-            elif not isinstance(name, str):
-                self._wrong(f"{key}.{as_written(name)}", "is not a name: put it into quotes")
-            elif mistake := unusable_character(name):
-                self._wrong(key, f"has an entry whose name holds {mistake}")
-            elif len(name) > LONGEST_NAME:
-                self._wrong(key, f"has an entry of {len(name):,} characters: names have at most {LONGEST_NAME}")
-            else:
-                inner = f"{key}.{name}" if get_origin(kind) is dict else f"{key}: {name}"
-                read[name] = self.read(kind, value, inner)
-        return read
-
-    def _single(self, kind: Any, value: Any) -> Any:
-        """The value as a `kind` that holds no others.
-
-        Raises:
-            ValueError: it is none. The message is the clause that says why, or empty where the allowed ones say enough.
-        """
-        base, mark = _split(kind)
-        if base is bool or get_origin(base) is Literal:
-            if isinstance(value, bool if base is bool else str) and (base is bool or value in get_args(base)):
-                return value
-        elif base in (int, float):
-            return _number(base, mark, value)
-        elif base in _TEXTS:
-            return self._text(base, mark, value)
-        raise ValueError
-
-    def _text(self, base: Any, mark: Any, value: Any) -> str:
-        if isinstance(value, dict | list):
-            raise ValueError
-        if not isinstance(value, str):
-            raise ValueError(f"is {as_written(value)}, which is not a text: put it into quotes")
-        if not value:
-            raise ValueError(_EMPTY)
-        if mistake := unusable_character(value):
-            raise ValueError(f"holds {mistake}")
-        if base is FilePath:
-            return local_path(value, self._folder)
-        if base is ModelSource:
-            return model_source(value, self._folder)
-        longest = LONGEST_PATTERN if mark is Pattern else LONGEST_NAME
-        if len(value) > longest:
-            raise ValueError(f"has {len(value):,} characters: give at most {longest:,}")
-        return _pattern(value) if mark is Pattern else value
+def _of_one_type(error: Any, value: Any, kind: Kind) -> str | None:
+    """What is wrong with `value`, where more can be said than what a `kind` is."""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if error["type"] == "string_too_long":
+        return f"has {len(value):,} characters: give at most {error['ctx']['max_length']:,}"
+    if error["type"] == "string_type" and not isinstance(value, dict | list):
+        return f"is {as_written(value)}, which is not a text: put it into quotes"
+    if error["type"] in _SIDES and value == value:  # NaN is on neither side
+        side = _SIDES[error["type"]][1].format(*error["ctx"].values())
+        return f"is {repeated(value)}: give {_WORDS[kind['type']]} {side}"
+    return None
 
 
 def unknown(key: str, known: list[str]) -> str:
     """That there is no setting `key`, and which one may have been meant."""
-    like = get_close_matches(key, [each for each in known if each.count(".") == key.count(".")], 1)
-    hint = f" (did you mean {like[0]}?)" if like else ""
+    like = max(known, key=lambda other: _likeness(key, other), default="")
+    hint = f" (did you mean {like}?)" if _likeness(key, like) >= ALIKE else ""
     if key.startswith("evaluation.judge"):
         hint += " (a judge's key comes from the environment variable DEM_JUDGE_API_KEY)"
     return f"there is no setting {key}{hint}"
 
 
-def _number(base: type, bounds: Bounds, value: Any) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError
-    if not bounds.hold(value):
-        raise ValueError(f"is {repeated(value)}: give {_NUMBER[base]} {bounds.broken_by(value)}")
-    if base is int and value != math.floor(value):
-        raise ValueError
-    return base(value)
+def _likeness(key: str, other: str) -> float:
+    """How alike two dotted keys are, from 0 to 1, in the part in which they are least."""
+    parts, others = key.lower().split("."), other.lower().split(".")
+    if len(parts) != len(others):
+        return 0.0
+    return min(SequenceMatcher(None, *pair).ratio() for pair in zip(parts, others, strict=True))
 
 
-def _pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{repeated(value)} is not a regular expression: {error or 'it is too deep'}") from None
-    return value
-
-
-def overlay(kind: Any, below: Any, above: Any, entries: bool = False) -> Any:
-    """`above` laid over `below`: section by section, or with `entries` also dictionary by dictionary."""
-    section = section_of(kind)
-    if not (isinstance(below, dict) and isinstance(above, dict)) or not (section or entries):
+def overlay(kind: Kind, below: Any, above: Any) -> Any:
+    """`above` laid over `below`, section by section."""
+    section = any("properties" in each for each in alternatives(kind))
+    if not (isinstance(below, dict) and isinstance(above, dict) and section):
         return above
-    kinds = kinds_of(section) if section else {}
-    return below | {name: overlay(kinds.get(name), below.get(name), value, entries) for name, value in above.items()}
+    return below | {name: overlay(_inner(kind, name) or {}, below.get(name), value) for name, value in above.items()}
 
 
-def build(kind: Any, value: Any, key: str, mistakes: list[str]) -> Any:
-    """The dataclass `kind` from what a Reader gave; what is required and missing lands in `mistakes`."""
-    if isinstance(value, list):
-        inner = next((get_args(each)[0] for each in alternatives(kind) if get_origin(each) is list), None)
-        return [build(inner, one, f"{key}[{i}]", mistakes) for i, one in enumerate(value)]
-    section = section_of(kind)
-    if not (section and isinstance(value, dict)):
-        return value
-    prefix = f"{key}." if key else ""
-    kinds = kinds_of(section)
-    required = [field.name for field in fields(section) if field.default is field.default_factory is MISSING]
-    mistakes += [f"{prefix}{name} is required and missing" for name in required if name not in value]
-    if any(name not in value for name in required):
-        return None
-    return section(**{name: build(kinds[name], one, f"{prefix}{name}", mistakes) for name, one in value.items()})
-
-
-def kind_at(section: type, key: str) -> Any:
-    """The type of what stands at the dotted `key`, which may lead into a dictionary; None if there is no such key."""
-    kind: Any = section
-    for name in key.split("."):
-        inner = section_of(kind)
-        entry = next((get_args(each)[1] for each in alternatives(kind) if get_origin(each) is dict), None)
-        kind = kinds_of(inner).get(name) if inner else entry if name else None
-        if kind is None:
-            return None
-    return kind
-
-
-def from_text(kind: Any, text: str) -> Any:
+def from_text(kind: Kind, text: str) -> Any:
     """What an option's `text` stands for: itself where a text is wanted (or null, where that is allowed), else YAML.
 
     Raises:
         ValueError: it is no YAML.
     """
-    allowed = alternatives(kind)
-    if all(_split(each)[0] in (*_TEXTS, NoneType) for each in allowed):
-        return None if NoneType in allowed and text in ("null", "~") else text
+    allowed = [each.get("type") if "enum" not in each else "enum" for each in alternatives(kind)]
+    if set(allowed) <= {"string", "null"}:
+        return None if "null" in allowed and text in ("null", "~") else text
     return load_yaml(text)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from dem.atomic import nearest_there
 from dem.checkpoints import Checkpoint
 from dem.columns import aligned
 from dem.command_line import Request
@@ -138,8 +139,7 @@ def _say_room(layout: Layout, plans: list[DifferencePlan]) -> str | None:
     if not plans:
         return None
     folder = layout.diff_vector(plans[0].domain).parent
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    disk, memory = shutil.disk_usage(there).free, psutil.virtual_memory().available
+    disk, memory = shutil.disk_usage(nearest_there(folder)).free, psutil.virtual_memory().available
     needed, most = disk_needed(plans), max(plan.memory for plan in plans)
     log.info(f"plan: disk {_size(needed)} ({_size(disk)} free), memory up to {_size(most)} ({_size(memory)} available)")
     if most > memory:

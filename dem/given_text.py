@@ -19,12 +19,14 @@ def unusable_character(text: str) -> str | None:
 
 def as_written(value: Any) -> str:
     """A key or value as YAML writes it, in short."""
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repeated(value).strip("'\"")
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repeated(value).strip("'\"") if str(value).strip() else repeated(value)
 
 
 def repeated(value: Any) -> str:
     """A value as a message repeats it: short, and without what a terminal would act on."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return as_written(value)
     if isinstance(value, dict | list):
         return f"a {'dictionary' if isinstance(value, dict) else 'list'} of {len(value):,}"

@@ -299,9 +299,21 @@ class Layout:
         return self.results / "ratings.json"
 
 
+def real_place(path: Path) -> Path:
+    """The path behind all links.
+
+    Raises:
+        RequestError: the links lead in a circle.
+    """
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # the latter before Python 3.13
+        raise RequestError(f"{path} is a link that leads back to itself: remove it") from None
+
+
 def _lock_beside(folder: Path) -> Path:
     """The lock of a folder that is replaced as a whole: beside it, or if it is a link beside what that leads to."""
-    real = folder.resolve()
+    real = real_place(folder)
     return real.with_name(f".{real.name}.lock")
 
 

@@ -79,7 +79,8 @@ def check(request: Request, domains: list[str], base: Path, notes: list[str]) ->
 
     layout = request.layout
     outputs = (layout.results, layout.evaluated("base").parent, layout.merge_log.parent)
-    require_outputs(*outputs, replaced=layout.merged_model, dry_run=request.dry_run)
+    files = (layout.merge_log, layout.report, layout.metrics, layout.metric_summary, layout.prompt_comparison)
+    require_outputs(*outputs, files=files, replaced=layout.merged_model, dry_run=request.dry_run)
     start_log(None if request.dry_run else layout.merge_log)
     for line in [*notes, *request.notes]:
         log.info(line)
@@ -130,7 +131,8 @@ def say_what_follows(request: Request, domains: list[str], base: Path, inputs: "
         log.info(line)
     log.info(
         "dry run: nothing was written. Not looked at, as it takes reading all of them, and found by the merge: whether "
-        "the base is by content the one that the differences were made from, and whether every element is finite"
+        "the base is by content the one that the differences were made from, and whether every element of these is "
+        "finite and as its index says"
     )
 
 

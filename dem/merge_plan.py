@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from dem.atomic import require_space
+from dem.atomic import nearest_there, require_space
 from dem.checkpoints import DTYPES, TILE, Checkpoint
 from dem.config import MergeConfig
 from dem.diffs import Difference
@@ -58,13 +58,14 @@ def plan_merge(
     changed = {p.name for d in differences.values() for p in d.index.parameters}
     layers = HELD_LAYERS * model_dtype(checkpoint, changed).itemsize * _largest_layer(checkpoint)
     stored = sum(d.index.stored * np.dtype(d.index.dtype).itemsize for d in differences.values())
-    require_space(target.resolve().parent, checkpoint.size())
+    place = target.resolve().parent
+    require_space(place, checkpoint.size())
     return MergePlan(
         base=checkpoint.size(),
         differences=stored,
         written=checkpoint.size(),
         memory=INTERPRETER + _method_memory(checkpoint, differences, settings) + layers,
-        free_disk=shutil.disk_usage(target.resolve().parent).free,
+        free_disk=shutil.disk_usage(nearest_there(place)).free,
         free_memory=psutil.virtual_memory().available,
     )
 

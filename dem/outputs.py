@@ -3,14 +3,18 @@
 import errno
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from dem.atomic import refuse_what_is_in_the_way, require_replaceable, require_writable
 from dem.errors import RequestError
+from dem.layout import real_place
 
 
-def require_outputs(*folders: Path, replaced: Path | None = None, dry_run: bool = False) -> None:
-    """Prove that files can be written into `folders`, and that the folder `replaced` can be written anew.
+def require_outputs(
+    *folders: Path, files: Iterable[Path] = (), replaced: Path | None = None, dry_run: bool = False
+) -> None:
+    """Prove that `files`, and others into `folders`, can be written, and that the folder `replaced` can be anew.
 
     With `dry_run` nothing is made: the folders that are there already show whether the others could be.
 
@@ -21,13 +25,22 @@ def require_outputs(*folders: Path, replaced: Path | None = None, dry_run: bool 
         if replaced:
             require_replaceable(replaced)
         require_writable(*folders)
-        return
-    if replaced:
-        replaced = replaced.resolve()  # a link stays, and what it leads to is replaced
-        _require_creatable(replaced.parent)
-        refuse_what_is_in_the_way(replaced)
-    for folder in folders:
-        _require_creatable(folder)
+    else:
+        if replaced:
+            replaced = real_place(replaced)  # a link stays, and what it leads to is replaced
+            _require_creatable(replaced.parent)
+            refuse_what_is_in_the_way(replaced)
+        for folder in folders:
+            _require_creatable(folder)
+    for file in files:
+        _refuse_another_kind(file)
+
+
+def _refuse_another_kind(file: Path) -> None:
+    """Refuse to write a file over a folder, or into a pipe that nobody may read."""
+    if file.exists() and not (file.is_file() or file.is_char_device()):
+        kind = "a folder" if file.is_dir() else "something that is no file"
+        raise RequestError(f"{file} cannot be written: {kind} is in its place; remove or rename it")
 
 
 def _require_creatable(folder: Path) -> None:

@@ -37,8 +37,8 @@ def examine(files: list[Path], columns: list[str]) -> None:
         _require_strings(path, schema.field(columns[0]))
         count, groups, unpacked = count + metadata.num_rows, groups + len(own), unpacked + sum(own)
     log.info(
-        f"reading {_names(files)}: {count:,} rows in {groups:,} row groups, {_size(disk)} on disk, {_size(unpacked)} "
-        "decompressed (and more, where a text is repeated)"
+        f"reading {_names(files)}: {count:,} rows in {groups:,} row group{'s' * (groups != 1)}, {_size(disk)} on disk, "
+        f"{_size(unpacked)} decompressed (and more, where a text is repeated)"
     )
 
 

@@ -46,28 +46,28 @@ def require_file(path: Path) -> None:
         raise RequestError(f"{path} cannot be read: it is {KINDS.get(stat.S_IFMT(mode), 'no file')}, not a file")
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
     """The content of a file that is small enough to be held.
 
     Raises:
-        RequestError: it cannot be read, or has more than LARGEST_TEXT bytes.
+        RequestError: it cannot be read, or has more than `largest` bytes.
     """
     require_file(path)
     try:
-        if (size := path.stat().st_size) > LARGEST_TEXT:
-            raise RequestError(f"{path} cannot be read: {size / 2**30:.1f} GiB are too much for a file of its kind")
+        if (size := path.stat().st_size) > largest:
+            raise RequestError(f"{path} cannot be read: {size / 2**20:,.1f} MiB are too much for a file of its kind")
         return path.read_bytes()
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def read_text(path: Path) -> str:
-    """The text in a UTF-8 file, without the mark that some programs put at its beginning.
+def read_text(path: Path, largest: int = LARGEST_TEXT) -> str:
+    """The text in a UTF-8 file of at most so many bytes, without the mark that some programs put at its beginning.
 
     Raises:
         RequestError: it cannot be read or is not UTF-8; the message has the line.
     """
-    content = read_bytes(path)
+    content = read_bytes(path, largest)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -78,12 +78,14 @@ def read_text(path: Path) -> str:
 def _seems(content: bytes) -> str:
     """What encoding it may be in, and what to do."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return " but seems to be UTF-16: save it as UTF-8"
+        return " but seems to be UTF-16: save it as UTF-8 (iconv -f utf-16 -t utf-8)"
     try:
-        content.decode("cp949")
+        korean = any("가" <= character <= "힣" for character in content.decode("cp949"))
     except UnicodeDecodeError:
+        korean = False
+    if not korean:
         return ": is it a text file?"
-    return " but seems to be EUC-KR (CP949): save it as UTF-8"
+    return " but seems to be EUC-KR (CP949): save it as UTF-8 (iconv -f cp949 -t utf-8)"
 
 
 def parse_json(text: str) -> Any:

@@ -66,7 +66,6 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     shares = config.data.shares(domain)
 
     from dem import processes, training
-    from dem.atomic import require_replaceable, require_writable
     from dem.checkpoints import Checkpoint
     from dem.common import (
         base_folder,
@@ -78,20 +77,21 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
         require_vocabulary,
         start_log,
     )
+    from dem.outputs import require_outputs
     from dem.positions import require_positions
     from dem.run_record import run_record
     from dem.training_blocks import TrainingText
     from dem.training_states import SavedStates
 
     training.require_equal_shares(config.training.batch_size)
-    table = layout.train_summary(domain, ".csv")
-    require_replaceable(layout.adapter(domain))
-    require_writable(layout.train_log(domain).parent, table.parent)
+    table, own_log = layout.train_summary(domain, ".csv"), layout.train_log(domain)
+    written = (own_log, table, layout.train_summary(domain, ".png"))
+    require_outputs(own_log.parent, table.parent, files=written, replaced=layout.adapter(domain))
     base = base_folder(config.base_model)
     checkpoint = Checkpoint(base)
     require_positions(base, config.data.max_length)
     tokenizer = load_tokenizer(base)
-    start_log(None)  # the log of a finished training is left as it is
+    start_log(None, said=(said := []))  # the log of a finished training is left as it is
     for name in files:
         log.info(layout.parquet_listing(name))
     text = TrainingText(files, config, shares)
@@ -108,7 +108,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     going_on = processes.on_main(states.can_go_on, request.overwrite)
 
     blocks = text.blocks(tokenizer)
-    start_log(layout.train_log(domain), append=going_on)
+    start_log(layout.train_log(domain), append=going_on, said=said)
     training.log_surroundings(config, base)
     for line in [*notes, *blocks.notes]:
         log.info(line)

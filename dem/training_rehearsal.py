@@ -3,6 +3,7 @@
 It writes nothing below the root and nothing into a cache. The model is loaded once, to time a few steps, if it fits.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
 from dem import processes, training
+from dem.atomic import nearest_there
 from dem.checkpoints import Checkpoint, files_fingerprint
 from dem.command_line import ALL_DOMAINS, Request
 from dem.common import (
@@ -98,9 +100,10 @@ def rehearse(request: Request) -> None:
         raise RequestError("--dry-run is for one process: start it with python, without accelerate launch")
     names = config.domains if request.domain == ALL_DOMAINS else [request.domain]
     for name in names:
-        table = request.layout.train_summary(name, ".csv")
-        folders = (request.layout.train_log(name).parent, table.parent)
-        require_outputs(*folders, replaced=request.layout.adapter(name), dry_run=True)
+        own_log = request.layout.train_log(name)
+        table, picture = (request.layout.train_summary(name, suffix) for suffix in (".csv", ".png"))
+        files, replaced = (own_log, table, picture), request.layout.adapter(name)
+        require_outputs(own_log.parent, table.parent, files=files, replaced=replaced, dry_run=True)
     _require_cache()
     require_named_files(request)
     base = base_folder(config.base_model)
@@ -163,17 +166,28 @@ def _say_what_is_there(run: Rehearsal) -> None:
     layout, precision = run.request.layout, choose_precision(run.request.config.training.precision)
     for name in run.names:
         adapter, state = layout.adapter(name), layout.training_state(name)
-        if name in run.mistakes or not (state.exists() or (adapter / "adapter_config.json").is_file()):
+        if name in run.mistakes or not (os.path.lexists(state) or (adapter / "adapter_config.json").is_file()):
             continue
         try:
             record = _record(run, name)
             if not run.request.overwrite and training.is_trained(adapter, record):
                 continue
-            states = SavedStates(state, training.described(record, precision))
-            if states.can_go_on(run.request.overwrite):
-                log.info(f"{name}: an unfinished training is in {state}: it would go on from its last saved state")
+            _say_states(name, SavedStates(state, training.described(record, precision)), run.request.overwrite)
         except RequestError as mistake:
             run.mistakes[name] = str(mistake)
+
+
+def _say_states(name: str, states: SavedStates, overwrite: bool) -> None:
+    """What would become of an unfinished training."""
+    unfinished = f"{name}: an unfinished training is in {states.folder}"
+    if not states.can_go_on(overwrite):
+        if states.newest():
+            log.info(f"{unfinished}: --overwrite would give it up, as it was begun with other settings")
+        return
+    whole, damaged = states.usable()
+    for saved, mistake in damaged:
+        log.info(f"{name}: WARNING: the saved state {saved} would be given up, {mistake}")
+    log.info(f"{unfinished}: it would {f'go on from {whole.name}' if whole else 'begin anew'}")
 
 
 def _record(run: Rehearsal, name: str) -> dict:
@@ -241,18 +255,13 @@ def _say_disk(run: Rehearsal, plans: list[TrainingPlan], parameters: int) -> Non
         f"({in_gib(_free(root))} free)"
     )
     log.info(f"disk: token blocks {in_gib(kept)} in {cache} ({in_gib(_free(cache))} free)")
-    same = _there(root).stat().st_dev == _there(cache).stat().st_dev
+    same = nearest_there(root).stat().st_dev == nearest_there(cache).stat().st_dev
     if _free(root) < stays + while_training + kept * same or _free(cache) < kept:
         log.info("disk: WARNING: that is more than is free")
 
 
 def _free(folder: Path) -> int:
-    return shutil.disk_usage(_there(folder)).free
-
-
-def _there(folder: Path) -> Path:
-    """The folder, or the nearest around it that is there."""
-    return next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(nearest_there(folder)).free
 
 
 def _say_memory(config: Config, memory: Memory) -> None:

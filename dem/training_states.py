@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from transformers import TrainerCallback
 
 from dem import processes
-from dem.atomic import write_text
+from dem.atomic import nearest_there, write_text
 from dem.checkpoints import files_fingerprint
 from dem.common import log
 from dem.errors import RequestError, WorkError
@@ -52,8 +52,11 @@ class SavedStates:
         """Whether there is a state of this training, by what the states say of themselves.
 
         Raises:
-            RequestError: there is one of a training that differs, and `overwrite` does not give it up.
+            RequestError: there is one of a training that differs, and `overwrite` does not give it up; or something
+                other than a folder is in the states' place.
         """
+        if os.path.lexists(self.folder) and not self.folder.is_dir():
+            raise RequestError(f"{self.folder} is no folder: remove it, the state of the training goes there")
         changed, newest = self._changes(), self.newest()
         if changed and not overwrite:
             raise RequestError(
@@ -66,11 +69,8 @@ class SavedStates:
         """Make the folder ready; the log says of each state that is given up what is wrong with it.
 
         Raises:
-            RequestError: something other than a folder is in its place.
             WorkError: what has to go cannot be removed.
         """
-        if os.path.lexists(self.folder) and not self.folder.is_dir():
-            raise RequestError(f"{self.folder} is no folder: remove it, the state of the training goes there")
         if changed := self._changes():
             log.info(
                 f"beginning anew: since the unfinished training in {self.folder} there changed {'; '.join(changed)}"
@@ -85,15 +85,23 @@ class SavedStates:
 
     def _give_up_damaged(self) -> None:
         """Remove states, the newest first, until one is what it should be."""
-        while saved := self.newest():
+        _, damaged = self.usable()
+        for saved, mistake in damaged:
+            _remove(saved)
+            before = self.newest()
+            then = f"looking at {before.name}, the one before" if before else "the training begins anew"
+            log.info(f"WARNING: the saved state {saved} is given up, {mistake}: {then}")
+
+    def usable(self) -> tuple[Path | None, list[tuple[Path, str]]]:
+        """The newest state that is what its list says; and each newer one that is not, with what is wrong with it."""
+        damaged = []
+        for saved in filter(_is_marked, self._folders()):
             try:
                 self._check(saved)
-                return
+                return saved, damaged
             except _Unusable as mistake:
-                _remove(saved)
-                before = self.newest()
-                then = f"looking at {before.name}, the one before" if before else "the training begins anew"
-                log.info(f"WARNING: the saved state {saved} is given up, {mistake}: {then}")
+                damaged.append((saved, str(mistake)))
+        return None, damaged
 
     def newest(self) -> Path | None:
         """The newest state; after `open` it is the one to go on from, or None to begin at the first step."""
@@ -164,8 +172,7 @@ def saving(path: Path) -> Iterator[None]:
         raise
     except (Exception, CheckpointException) as error:
         reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[0]
-        there = next(folder for folder in (path, *path.parents) if folder.exists())
-        free = shutil.disk_usage(there).free / 2**30
+        free = shutil.disk_usage(nearest_there(path)).free / 2**30
         raise WorkError(
             f"{path} could not be written: {reason} ({free:.2f} GiB are free on its disk); mend that, and the same "
             "command goes on from the last saved state"
@@ -190,8 +197,9 @@ def _manifest(state: Path) -> dict[str, Any]:
     if given.decode(errors="replace") != _hash(text):
         raise _Unusable(f"its list of files ({COMPLETE}) is {'damaged' if content else 'empty'}")
     manifest = json.loads(text)
-    if manifest["format"] != FORMAT_VERSION:
-        raise _Unusable(f"its list of files is of format {manifest['format']}, this version reads {FORMAT_VERSION}")
+    written_as = manifest.get("format") if isinstance(manifest, dict) else None
+    if written_as != FORMAT_VERSION:
+        raise _Unusable(f"its list of files is of format {written_as}, this version reads {FORMAT_VERSION}")
     return manifest
 
 

@@ -63,8 +63,8 @@ def make_alone(request: Request, origins: dict[str, Path], notes: list[str]) -> 
     from dem.trained_adapter import base_files
 
     for domain in origins:
-        folders = (layout.diff_vector(domain).parent, layout.diff_summary(domain, ".json").parent)
-        require_outputs(*folders, dry_run=request.dry_run)
+        files = layout.difference_output(domain).parts
+        require_outputs(*{file.parent for file in files}, files=files, dry_run=request.dry_run)
     start_log(None)
     for line in notes:
         log.info(line)

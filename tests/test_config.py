@@ -126,7 +126,7 @@ def test_mistakes_are_named(tmp_path, text, options, words):
         ("method: breadcrumbs, density: 0.95, gamma: 0.1", ("merge.density 0.95", "merge.gamma 0.1")),
         ("weights_by_parameter: [{pattern: '(', weights: {web: 1}}]", ("[0].pattern '('", "regular expression")),
         ("weights_by_parameter: [{pattern: a, weights: {nowhere: 1}}]", ("[0].weights names nowhere",)),
-        ("weights_by_parameter: [{pattern: a, weights: {web: .inf}}]", ("[0].weights: web is inf",)),
+        ("weights_by_parameter: [{pattern: a, weights: {web: .inf}}]", ("[0].weights.web is inf",)),
         (
             "method: ties, weights_by_parameter: [{pattern: a, weights: {web: 1}}, {pattern: a, weights: {web: -1}}]",
             ("[1].weights: web is negative",),
@@ -246,7 +246,7 @@ def test_no_arguments_at_all():
 
 
 def test_a_config_that_is_a_folder(tmp_path):
-    with pytest.raises(RequestError, match="not a file"):
+    with pytest.raises(RequestError, match="it is a folder, not a file"):
         parse_request("test", ["--config", str(tmp_path)], stage=3)
 
 
@@ -279,7 +279,7 @@ def test_a_script_runs_without_being_installed_and_answers_in_one_line(tmp_path)
         env=environment,
     )
     assert done.returncode == 2
-    assert done.stderr == "error: --config none.yaml: no such file\n"
+    assert done.stderr == "error: --config none.yaml cannot be read: No such file or directory\n"
     assert done.stdout == ""
 
 

@@ -11,9 +11,9 @@ from conftest import DOMAINS, make_adapter
 
 from dem import merge_model
 from dem.command_line import parse_request
-from dem.config import SHIPPED_PROMPTS, Config
+from dem.config import SHIPPED_PROMPTS
 from dem.config_file import load_yaml
-from dem.config_values import settings_of
+from dem.config_values import settings_of, whole
 from dem.errors import RequestError
 from dem.evaluation.prompts import read_prompts
 
@@ -36,7 +36,7 @@ def line_of(folder: Path, content: str | bytes, *options: str, stage: int = 3) -
 NULLABLE = ("data.group_column", "evaluation.judge", "evaluation.harness", "evaluation.harness.limit")
 
 
-@pytest.mark.parametrize("key", [setting.key for setting in settings_of(Config)])
+@pytest.mark.parametrize("key", [key for key, _ in settings_of(whole())])
 def test_an_empty_value_is_refused_wherever_null_means_nothing(tmp_path, key):
     tree = None
     for name in reversed(key.split(".")):
@@ -65,7 +65,7 @@ def test_an_empty_value_is_refused_wherever_null_means_nothing(tmp_path, key):
         ("training: {epochs: .nan}", "training.epochs is nan: give a number above 0 and at most 100,000"),
         (
             "training: {batch_size: 1e12}",
-            "training.batch_size is 1000000000000.0: give a whole number of at",
+            "training.batch_size is 1000000000000: give a whole number of at",
         ),
         ("training: {batch_size: true}", "training.batch_size is true: give a whole number"),
         ("training: {batch_size: '4'}", "training.batch_size is '4': give a whole number"),
@@ -73,21 +73,31 @@ def test_an_empty_value_is_refused_wherever_null_means_nothing(tmp_path, key):
         ("training: {seed: 4294967296}", "training.seed is 4294967296: give a whole number of at most 4,294,967,295"),
         ("merge: {seed: 4294967296}", "merge.seed is 4294967296"),
         ("merge: {normalize: 1}", "merge.normalize is 1: give true or false"),
-        ("merge: {weights: {web: much}}", "merge.weights: web is 'much': give a number"),
+        ("merge: {weights: {web: much}}", "merge.weights.web is 'much': give a number"),
+        ("merge: {weights: {a: much, 5: 1}}", "merge.weights.a is 'much': give a number"),
+        ("search: {hand: {'[key]': [1]}}", "search.hand.[key] is a list of 1: give a number of 0 or more"),
+        ("data: {mixtures: {m: {5: 1}}}", "data.mixtures.m has an entry whose name is 5, which is not a text"),
+        ("lora: {target_modules: [a, 1]}", "lora.target_modules[1] is 1, which is not a text"),
         ("merge: {weights: [1]}", "merge.weights is a list of 1: give a dictionary such as {web: 0.5} or auto"),
         (
             "merge: {weights_by_parameter: [5]}",
             "merge.weights_by_parameter[0] is 5: give a dictionary with pattern",
         ),
-        ("search: {importance: {true: 1}}", "search.importance.true is not a name: put it into quotes"),
-        ("merge: {weights: {2024: 1}}", "merge.weights.2024 is not a name: put it into quotes"),
-        ("search: {hand: {~: 1}}", "search.hand has an entry without a name"),
+        (
+            "search: {importance: {true: 1}}",
+            "search.importance has an entry whose name is true, which is not a text: put it into quotes",
+        ),
+        (
+            "merge: {weights: {2024: 1}}",
+            "merge.weights has an entry whose name is 2024, which is not a text: put it into quotes",
+        ),
+        ("search: {hand: {~: 1}}", "search.hand has an entry whose name is empty: fill it or leave it out"),
         ("domains: [" + "a" * 5000 + "]", "domains[0] has 5,000 characters: give at most 255"),
         (
             "search: {hand: {" + "a" * 500 + ": 1}}",
-            "search.hand has an entry of 500 characters: names have at most 255",
+            "search.hand has an entry whose name has 500 characters: give at most 255",
         ),
-        ("merge: {weights: {'': 1}}", "merge.weights has an entry without a name"),
+        ("merge: {weights: {'': 1}}", "merge.weights has an entry whose name is empty: fill it or leave it out"),
         ("search: {groups: ['(']}", "search.groups[0] '(' is not a regular expression"),
         ("search: {groups: ['" + "(" * 9000 + "']}", "is not a regular expression"),
         ("domains: [web, 2024]", "domains[1] is 2024, which is not a text: put it into quotes"),
@@ -136,6 +146,7 @@ def test_all_mistakes_are_named_together_each_with_its_place(tmp_path):
     for words in ("lora.r is 0", "lora.rr", "diff.dtype is empty", "--training.seed is -1", "--merge.scale is 'x'"):
         assert words in line
     assert "base_model is required" in line
+    assert "--lora: there is no setting lora.rr" in line_of(tmp_path, "base_model: x", "--lora", "{rr: 1}")
     many = line_of(tmp_path, "".join(f"wrong{i}: 1\n" for i in range(1000)))
     assert "and 992 more" in many and len(many) < 1000
 
@@ -143,9 +154,12 @@ def test_all_mistakes_are_named_together_each_with_its_place(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("base_model: x\ndomains: [웹]".encode("cp949"), "is EUC-KR (CP949), not UTF-8: save it as UTF-8 (iconv"),
-        ("base_model: x".encode("utf-16"), "is UTF-16, not UTF-8"),
-        (b"base_model: x\n# \xff\xfe\xfd", "is not UTF-8 (line 2)"),
+        (
+            "base_model: x\ndomains: [웹]".encode("cp949"),
+            "not UTF-8 but seems to be EUC-KR (CP949): save it as UTF-8 (iconv",
+        ),
+        ("base_model: x".encode("utf-16"), "is not UTF-8 but seems to be UTF-16"),
+        (b"base_model: x\n# \xff\xfe\xfd", "line 2 is not UTF-8"),
     ],
 )
 def test_another_encoding_is_named(tmp_path, content, words):
@@ -155,9 +169,9 @@ def test_another_encoding_is_named(tmp_path, content, words):
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for path, words in [
-        (tmp_path / "fifo", "a pipe or a device"),
-        ("/dev/zero", "a pipe or a device"),
-        (tmp_path, "not a file"),
+        (tmp_path / "fifo", "a named pipe, not a file"),
+        ("/dev/zero", "a device, not a file"),
+        (tmp_path, "a folder, not a file"),
         ("s3://bucket/c.yaml", "--config is s3://bucket/c.yaml, not a local path"),
         ("", "--config is empty"),
     ]:
@@ -167,7 +181,7 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     with pytest.raises(RequestError, match="--root .* is not a folder"):
         parse_request("test", ["--base_model", "x", "--root", str(tmp_path / "file")], stage=3)
     (tmp_path / "large.yaml").write_bytes(b"#" * (2 << 20))
-    with pytest.raises(RequestError, match="larger than 1 MiB"):
+    with pytest.raises(RequestError, match="MiB are too much"):
         parse_request("test", ["--config", str(tmp_path / "large.yaml")], stage=3)
 
 
@@ -308,3 +322,39 @@ def test_korean_names_in_a_locale_without_hangul(tmp_path):
     line = done.stderr.decode()
     assert done.returncode == 2 and line.count("\n") == 1, line
     assert line.startswith("error: no data for domain 웹: neither ") and line.endswith("holds 말.parquet\n")
+
+
+def test_a_whole_entry_on_the_command_line_takes_the_place_of_the_one_in_the_file(tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("base_model: b\ndata: {mixtures: {m: {web: 1, social: 2}, n: {web: 1}}}", encoding="utf-8")
+    request = parse_request("", ["--config", str(config), "--domain", "web", "--data.mixtures.m", "{web: 1}"], stage=1)
+    assert request.config.data.mixtures == {"m": {"web": 1.0}, "n": {"web": 1.0}}
+
+
+@pytest.mark.parametrize("value", ["-1e-3", "-.5", "-2", "-1.5E2"])
+def test_a_negative_number_is_a_value_and_no_option(value):
+    options = ["--base_model", "b", "--merge.scale", value, "--merge.weights.web", value]
+    assert parse_request("", options, stage=3).config.merge.scale == float(value)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--training.lr", "1"], None),
+        (["--evaluation.judge.api_key", "x"], None),
+        (["--lorra.r", "1"], "lora.r"),
+        (["--lora.R", "1"], "lora.r"),
+        (["--evaluation.judge.base-url", "x"], "evaluation.judge.base_url"),
+    ],
+)
+def test_what_may_have_been_meant_is_alike_in_every_part(options, hint):
+    with pytest.raises(RequestError) as told:
+        parse_request("", ["--base_model", "b", *options], stage=3)
+    assert (f"did you mean {hint}?" in str(told.value)) if hint else "did you mean" not in str(told.value)
+
+
+def test_a_key_that_is_no_word_is_still_named(tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("base_model: b\nnull: 1\n'  ': 2", encoding="utf-8")
+    with pytest.raises(RequestError, match="there is no setting null.*there is no setting '  '"):
+        parse_request("", ["--config", str(config)], stage=3)

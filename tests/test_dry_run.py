@@ -19,6 +19,7 @@ import torch
 from conftest import DOMAINS, make_base, make_workplace
 from safetensors.torch import load_file, save_file
 from test_families import random_model
+from test_training import stop_at
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dem import text_census, training, training_checks, training_plan, training_rehearsal
@@ -89,6 +90,12 @@ def write(place, name: str, text: str = "x"):
     path.write_text(text)
 
 
+def in_place_of(path: Path, make) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    make(path)
+
+
 AUTO = ("--merge.weights", "auto")
 SPLIT = DataConfig(max_length=64, tune_fraction=0.1, test_fraction=0.1)
 WRONG = {
@@ -115,6 +122,14 @@ WRONG = {
     ),
     "a file for merged_model": (lambda place: write(place, "merged_model"), (), "merged_model"),
     "a file for results": (lambda place: write(place, "results"), ("--evaluation.enabled", "false"), "results"),
+    "a folder for the log": (lambda place: in_place_of(place.layout.merge_log, Path.mkdir), (), "merge.log"),
+    "a pipe for the log": (lambda place: in_place_of(place.layout.merge_log, os.mkfifo), (), "merge.log"),
+    "a folder for the metrics": (lambda place: in_place_of(place.layout.metrics, Path.mkdir), (), "a folder is in its"),
+    "a circle of links": (
+        lambda place: in_place_of(place.layout.merged_model, lambda path: path.symlink_to(path.name)),
+        (),
+        "leads back to itself",
+    ),
     "kernels without a GPU": (None, ("--hub_kernels", "true"), "hub_kernels"),
     "no harness file": (
         None,
@@ -140,6 +155,12 @@ def test_a_dry_merge_refuses_what_the_real_one_does(trained, monkeypatch, capsys
     assert trained.merge(*options) == 2  # for the same reason, before any work
     assert capsys.readouterr().err.splitlines()[-1] == dry
     assert not trained.layout.merge_record.exists() and not trained.layout.search_table.exists()
+
+
+def test_a_dry_merge_follows_a_link_to_a_folder_that_is_yet_to_be_made(trained, capsys):
+    trained.layout.merged_model.symlink_to(trained.root.parent / "other disk" / "merged")
+    assert trained.merge("--dry-run", "--evaluation.enabled", "false") == 0
+    assert not (trained.root.parent / "other disk").exists()
 
 
 def test_a_dry_merge_refuses_a_full_disk(trained, monkeypatch, capsys):
@@ -389,6 +410,46 @@ def test_a_dry_training_knows_what_is_trained(trained, capsys, refused):
     assert traces(trained.root) == before
 
 
+@pytest.mark.parametrize("name", ["log", "table", "picture", "states", "adapter"])
+def test_a_dry_training_refuses_what_is_in_the_way_of_the_real_one(trained, capsys, name):
+    layout = trained.layout
+    in_the_way = {
+        "log": (layout.train_log("web"), os.mkfifo),
+        "table": (layout.train_summary("web", ".csv"), Path.mkdir),
+        "picture": (layout.train_summary("web", ".png"), Path.mkdir),
+        "states": (layout.training_state("web"), lambda path: path.symlink_to("nowhere")),
+        "adapter": (layout.adapter("social"), lambda path: path.symlink_to("lora_social")),
+    }
+    path, make = in_the_way[name]
+    shutil.rmtree(layout.adapter("social"))
+    in_place_of(path, make)
+    domain, before = "social" if name == "adapter" else "web", traces(trained.root)
+    assert trained.train(domain, "--overwrite", "--dry-run") == 2
+    dry = capsys.readouterr().err.splitlines()[-1]
+    assert dry.startswith(f"error: {path} ") and traces(trained.root) == before
+    assert trained.train(domain, "--overwrite") == 2 and capsys.readouterr().err.splitlines()[-1] == dry
+
+
+def test_a_dry_training_looks_at_the_states_it_would_go_on_from(trained, monkeypatch, capsys):
+    again = ("web", "--overwrite", "--training.epochs", "0.1", "--training.save_steps", "1")
+    with monkeypatch.context() as for_now:
+        stop_at(for_now, 3)
+        assert trained.train(*again) == 1
+    states = sorted(trained.layout.training_state("web").iterdir())
+    before, said = traces(trained.root), []
+    for damaged in [None, *reversed(states)]:
+        if damaged:
+            (damaged / "optimizer.pt").unlink()
+            before = traces(trained.root)
+        assert trained.train(*again, "--dry-run") == 0 and traces(trained.root) == before
+        said.append(capsys.readouterr().err)
+    assert f"would go on from {states[1].name}" in said[0] and "WARNING: the saved state" not in said[0]
+    assert f"would go on from {states[0].name}" in said[1] and f"{states[1]} would be given up" in said[1]
+    assert "would begin anew" in said[2] and said[2].count("optimizer.pt is missing") == 2
+    assert trained.train(*again, "--lora.r", "2", "--dry-run") == 0
+    assert "--overwrite would give it up" in capsys.readouterr().err
+
+
 def test_a_dry_training_of_a_mixture_is_as_long_as_all_domains(workplace, capsys):
     mixture = ("--data.mixtures", '{"섞음": {"web": 3, "social": 1}}')
     assert workplace.train("all", "--dry-run", *mixture) == 0
@@ -458,6 +519,18 @@ def test_a_dry_difference_refuses_what_the_real_one_does(trained, tokenizer, cap
     assert traces(trained.root).keys() == before.keys()
     shutil.rmtree(trained.layout.adapter("web"))
     refused(trained.diff("web", "--dry-run"), "no adapter")
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_folder_in_place_of_a_differences_file_is_refused_before_the_work(trained, capsys, part):
+    path = trained.layout.difference_output("web").parts[part]
+    in_place_of(path, Path.mkdir)
+    before = traces(trained.root)
+    for options in (("--dry-run",), ()):
+        assert trained.diff("web", *options) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error == f"error: {path} cannot be written: a folder is in its place; remove or rename it"
+    assert traces(trained.root).keys() == before.keys()
 
 
 def test_a_dry_difference_of_a_model_says_at_most(trained, tokenizer, capsys, refused):

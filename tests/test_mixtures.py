@@ -333,9 +333,9 @@ def test_a_wrong_mixture_is_refused_by_name(workplace, refused, mixtures, words)
 @pytest.mark.parametrize(
     ("mixtures", "words"),
     [
-        ("{1: {web: 1}}", "data.mixtures.1 is not a name"),
-        ("{m: {1: 1}}", "data.mixtures.m.1 is not a name"),
-        ("{m: {web: .nan}}", "data.mixtures.m: web is nan: give a number above 0"),
+        ("{1: {web: 1}}", "data.mixtures has an entry whose name is 1, which is not a text"),
+        ("{m: {1: 1}}", "data.mixtures.m has an entry whose name is 1, which is not a text"),
+        ("{m: {web: .nan}}", "data.mixtures.m.web is nan: give a number above 0"),
         ("", "data.mixtures is empty"),
     ],
 )

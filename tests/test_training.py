@@ -212,6 +212,18 @@ def test_another_tokenizer_or_another_config_of_the_base_is_a_change(workplace, 
     assert "there changed the tokenizer;" in capsys.readouterr().err
 
 
+def test_the_log_file_begins_with_what_was_read(workplace):
+    """What is known before a finished training is found out stands in the new log too, and only once."""
+    (workplace.root / "parquet_ready/web").mkdir()
+    workplace.layout.parquet("web").rename(workplace.root / "parquet_ready/web/part.parquet")
+    (workplace.root / "parquet_ready/web/._part.parquet").write_bytes(b"a copy of a system's own")
+    assert workplace.train("web", "--training.epochs", "0.02") == 0
+    lines = workplace.layout.train_log("web").read_text(encoding="utf-8").splitlines()
+    assert "web: 1 parquet files" in lines[0] and "hidden" in lines[0]
+    assert "rows in 1 row group, " in lines[1]
+    assert sum("rows in" in line for line in lines) == 1 and "torch " in lines[2]
+
+
 def test_how_often_is_evaluated_changes_nothing(workplace):
     options = ("--lora.dropout", "0.3", "--training.epochs", "0.1")
     assert workplace.train("web", *options, "--training.eval_steps", "5") == 0

@@ -19,7 +19,7 @@ from transformers import Trainer
 from dem import convergence, plots
 from dem.common import log
 from dem.errors import RequestError, SharedError, WorkError
-from dem.training_states import SavedStates, saving
+from dem.training_states import SavedStates, _hash, saving
 
 OPTIONS = ("--training.epochs", "0.15", "--training.save_steps", "2", "--lora.dropout", "0.2")
 FILES = {
@@ -96,6 +96,7 @@ DAMAGE = {
     "list of files (complete) is damaged": lambda s: flip(s / "complete", -40),
     "(complete) is damaged": lambda s: (s / "complete").write_bytes((s / "complete").read_bytes()[:-9]),
     "complete) is damaged": lambda s: (s / "complete").write_text("[" * 100_000),
+    "its list of files is of format None": lambda s: (s / "complete").write_text(f"{_hash(b'[]')}\n[]"),
     "complete is no plain file": lambda s: in_place_of(s / "complete", os.mkfifo),
     "complete is no plain": lambda s: in_place_of(s / "complete", lambda p: (p / "within").mkdir(parents=True)),
 }
@@ -158,9 +159,8 @@ def test_the_last_two_states_are_kept_and_what_was_cut_off_goes(states, said):
 def test_something_else_in_place_of_the_states_is_refused(tmp_path, stands):
     stands(tmp_path / "training_state")
     states = SavedStates(tmp_path / "training_state", RUN)
-    assert not states.can_go_on(overwrite=False)
     with pytest.raises(RequestError, match="training_state is no folder: remove it"):
-        states.open()
+        states.can_go_on(overwrite=True)
 
 
 CHANGES = {

@@ -1,7 +1,6 @@
 """How long a part of the work took, whether it was done now or in an earlier run that kept its results."""
 
 import time
-from typing import Self
 
 _running: list["Timed"] = []
 
@@ -12,7 +11,7 @@ class Timed:
     def __init__(self):
         self.seconds = 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Timed":
         self._began = time.monotonic()
         _running.append(self)
         return self
