@@ -125,7 +125,18 @@ def test_without_an_evaluation_there_is_nothing_to_rate(rating_place, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "people": {"a": {"b": {"tone": 9}}}}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 1}',
+        '{"format": 1, "people": {"a": {"b": {"tone": 9}}}}',
+        '{"format": 1, "people": {}, "judge": "m"}',
+        '{"format": 2, "people": {}, "judge": 5, "judges": []}',
+        '{"format": 2, "people": {}, "judge": "m", "judges": {}}',
+        '{"format": 2, "people": {}, "judge": "m", "judges": [{"model": null, "verdicts": []}]}',
+    ],
 )
 def test_damaged_files_of_an_earlier_run(place, tmp_path, capsys, text):
     export = write_export(tmp_path / "r.csv", row("오늘 날씨는", "맑다", 5))

@@ -9,11 +9,12 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from dem.atomic import write_text
 from dem.common import read_json
 from dem.errors import RequestError
+from dem.typed import conform
 
 FORMAT = 2
 OF_ONE_JUDGE = 1
@@ -120,21 +121,42 @@ def read_ratings(path: Path) -> Ratings:
     try:
         return _ratings(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RequestError(f"{path} is damaged ({error!r}): move it away, and fold the ratings in again") from None
+        what = error if isinstance(error, ValueError) else repr(error)
+        raise RequestError(f"{path} is damaged ({what}): move it away, and fold the ratings in again") from None
+
+
+class _Given(TypedDict):
+    first_id: str
+    second_id: str
+    first: Scores
+    second: Scores
+    better: str
+
+
+class _Judged(TypedDict):
+    model: str
+    verdicts: list[_Given]
+
+
+class _Record(TypedDict):
+    people: dict[str, dict[str, Scores]]
+    judge: str
+    judges: list[_Judged]
 
 
 def _ratings(content: dict[str, Any]) -> Ratings:
-    people = {
-        rater: {answer: _checked(scores) for answer, scores in rated.items()}
-        for rater, rated in content["people"].items()
-    }
     if content["format"] == OF_ONE_JUDGE:
         content |= {"judge": content["judge"]["model"], "judges": [content["judge"]]}
-    judges = {
-        str(judge["model"]): {(v["first_id"], v["second_id"]): verdict_of(v) for v in judge["verdicts"]}
-        for judge in content["judges"]
+    record = conform(content, _Record)
+    people = {
+        rater: {answer: _checked(scores) for answer, scores in rated.items()}
+        for rater, rated in record["people"].items()
     }
-    return Ratings(people, str(content["judge"]), judges)
+    judges = {
+        judge["model"]: {(v["first_id"], v["second_id"]): verdict_of(v) for v in judge["verdicts"]}
+        for judge in record["judges"]
+    }
+    return Ratings(people, record["judge"], judges)
 
 
 def verdict_of(content: Any) -> Verdict:
