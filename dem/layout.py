@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +90,7 @@ class Layout:
             there = [p.name for p in named if _is_parquet(p) or p.is_dir()]
             raise RequestError(
                 f"no data for domain {domain}: neither {self.parquet(domain)} nor {several}/*.parquet exists; "
-                f"{folder} holds {', '.join(there) or 'no parquet'}"
+                f"{folder} holds {', '.join(there) or 'no parquet'}{_spelt_apart(domain, named)}"
             )
         return found or single
 
@@ -346,3 +347,15 @@ RATING_SHEET = "rating_sheet.html"
 
 RUN_RECORD = "dem_run.json"
 """Beside an adapter: the configuration, base, data and versions that made it."""
+
+
+def _spelt_apart(domain: str, files: list[Path]) -> str:
+    """Of a name that looks the same: macOS and archives made there write 가 as its single letters (NFD)."""
+    form = unicodedata.normalize
+    others = [f for f in files if domain not in (f.stem, f.name)]
+    alike = next((f for f in others if form("NFC", domain) in (form("NFC", f.stem), form("NFC", f.name))), None)
+    return (
+        ""
+        if alike is None
+        else f" ({alike.name} looks the same, but is composed of other characters: rename it to the domain's name)"
+    )

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import struct
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -289,6 +290,17 @@ def test_a_plain_folder_keeps_its_order_and_one_file_may_end_in_capitals(tmp_pat
 def test_a_folder_named_as_a_parquet_file(tmp_path):
     put(tmp_path / "parquet_ready" / "web.parquet" / "part-0.parquet", "글")
     said(lambda: Layout(tmp_path).parquet_files("web"), "web.parquet is a folder", "rename it to", "web")
+
+
+def test_a_name_that_only_looks_the_same_is_told_apart(tmp_path):
+    names = [unicodedata.normalize(form, "법률") for form in ("NFC", "NFD")]
+    for name, domain in (names, names[::-1]):
+        put(tmp_path / name / "parquet_ready" / f"{name}.parquet", "글")
+        said(lambda d=domain, n=name: Layout(tmp_path / n).parquet_files(d), "looks the same", "rename it")
+    (tmp_path / "parquet_ready" / "법률").mkdir(parents=True)
+    with pytest.raises(RequestError) as refused:  # the folder is there, and empty
+        Layout(tmp_path).parquet_files("법률")
+    assert "no data for domain 법률" in str(refused.value) and "looks the same" not in str(refused.value)
 
 
 def test_what_a_small_file_unfolds_to_is_said_and_never_held(tmp_path, logged, monkeypatch):
