@@ -354,8 +354,5 @@ def _spelt_apart(domain: str, files: list[Path]) -> str:
     form = unicodedata.normalize
     others = [f for f in files if domain not in (f.stem, f.name)]
     alike = next((f for f in others if form("NFC", domain) in (form("NFC", f.stem), form("NFC", f.name))), None)
-    return (
-        ""
-        if alike is None
-        else f" ({alike.name} looks the same, but is composed of other characters: rename it to the domain's name)"
-    )
+    words = "looks the same, but is composed of other characters: rename it to the domain's name"
+    return f" ({alike.name} {words})" if alike else ""
