@@ -22,7 +22,7 @@ from test_families import random_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dem import text_census, training, training_checks, training_plan, training_rehearsal
-from dem.columns import aligned, display_width
+from dem.columns import aligned, display_width, in_bytes
 from dem.command_line import parse_request
 from dem.config import Config, DataConfig
 from dem.corpus import Corpus
@@ -157,7 +157,7 @@ def test_a_dry_merge_says_what_is_measured_and_what_is_kept(trained, tokenizer, 
         domain: encode_documents(Corpus([trained.layout.parquet(domain)], SPLIT).documents("test"), tokenizer)
         for domain in DOMAINS
     }
-    tokens = {domain: sum(len(d.ids) for d in some) for domain, some in documents.items()}
+    tokens = {domain: sum(len(d.ids) - 1 for d in some) for domain, some in documents.items()}
     assert f"4 models x ({sum(tokens.values()):,} tokens and 2 prompts" in said
     for domain, some in documents.items():
         assert re.search(rf" {domain} +{len(some)} +{tokens[domain]:,}$", said, re.MULTILINE)
@@ -184,6 +184,19 @@ def test_a_dry_search_says_on_how_much(trained, capsys):
     counts = {d: Corpus([trained.layout.parquet(d)], SPLIT).counts["tune"] for d in DOMAINS}
     assert f"it looks at web {counts['web']}, social {counts['social']}" in said
     assert re.search(r"equal +measured after", said) and traces(trained.root) == before
+
+
+def test_a_dry_search_names_every_model_that_the_real_one_measures(trained, capsys):
+    options = [*AUTO, "--merge.normalize", "false", "--search.hand", "{web: 0.9, social: 0.1}"]
+    assert trained.merge("--dry-run", *options) == 0
+    said = capsys.readouterr().err
+    assert trained.merge(*options) == 0
+    models, tokens = re.search(r"evaluation: (\d+) models x \(([\d,]+) tokens", capsys.readouterr().err).groups()
+    most, planned = re.search(r"evaluation: up to (\d+) models x \(([\d,]+) tokens", said).groups()
+    rivals = json.loads(trained.layout.merge_record.read_text())["search"]["rivals"]
+    alike = sum(rival["same_as"] is not None for rival in rivals)
+    assert (int(most) - alike, planned) == (int(models), tokens)
+    assert all(re.search(rf"{rival['name']} +measured after the merge", said) for rival in rivals)
 
 
 def test_a_dry_run_and_ratings_are_two_requests(trained, refused):
@@ -238,6 +251,14 @@ def test_a_dry_training_counts_text_and_duplicates(korean, tokenizer, capsys):
         assert {name: int(found[name].replace(",", "")) for name in expected} == expected
     assert "web: texts that also stand in 대화 (2)" in said and "대화: texts that also stand in web (3)" in said
     assert said.count("test documents, fewer than 10") == 2 and "raise data.test_fraction" in said
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (8, "8 bytes"), (300, "0.29 KiB"), (262_144, "0.25 MiB"), (2**30 / 100 + 1, "0.01 GiB")],
+)
+def test_a_size_is_told_in_a_unit_that_shows_it(size, text):
+    assert in_bytes(size) == text
 
 
 def test_columns_are_as_wide_as_a_terminal_shows_them(korean, capsys):
