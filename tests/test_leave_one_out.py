@@ -263,8 +263,11 @@ def test_whom_a_term_hurts_is_told_of_all_cells_together(tmp_path):
     few = change_of(0.01, None, None)
     cells = {WEB: {WEB: few, "all": few}, LAW: {WEB: few, "all": few}}
     record_of(place, (0.01, None, None), cells=cells, documents={WEB: 7, "all": 7})
+    page = page_of(place)
+    assert "Whether a domain's term hurts a domain cannot be told: too few tune documents of web (7)." in page
+    assert "hurts any domain" not in page and "documents: web 7, all 7." in page
+    record_of(place, (0.01, None, None), cells=cells, documents={WEB: 7, LAW: 30, "all": 37})
     assert "hurts any domain; too few tune documents to tell of web (7)." in page_of(place)
-    assert "documents: web 7, all 7." in page_of(place)
     record_of(place, (0.01, 0.004, 0.016), cells={HOSTILE: {HOSTILE: change_of(0.1, 0.09, 0.11)}})
     assert "<script" not in page_of(place) and "`e`" not in page_of(place)
 

@@ -197,7 +197,10 @@ def _hurting(matrix: dict[str, dict[str, Change | None]], documents: dict[str, i
     if not known:
         return "The models compute no numbers."
     text = "; ".join(hurt) or "no domain's term hurts any domain"
-    few = [f"{as_text(on)} ({count})" for on, count in documents.items() if on != ALL and count < LEAST]
+    domains = [on for on in documents if on != ALL]
+    few = [f"{as_text(on)} ({documents[on]})" for on in domains if documents[on] < LEAST]
+    if few and len(few) == len(domains):
+        return f"Whether a domain's term hurts a domain cannot be told: too few tune documents of {', '.join(few)}."
     return f"Beyond chance, {text}{'; too few tune documents to tell of ' * bool(few)}{', '.join(few)}."
 
 
