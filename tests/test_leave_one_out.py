@@ -260,6 +260,9 @@ def test_whom_a_term_hurts_is_told_of_all_cells_together(tmp_path):
     cells = {WEB: {WEB: helps, LAW: hurts, "all": helps}, LAW: {WEB: maybe, LAW: maybe, "all": helps}}
     record_of(place, (0.01, 0.004, 0.016), cells=cells)
     assert "Beyond chance, web's term hurts 법률 (+0.8%)." in page_of(place)
+    three = dict.fromkeys((WEB, LAW, "book"), hurts)
+    record_of(place, (0.01, 0.004, 0.016), cells={LAW: three, WEB: {LAW: hurts, "all": helps}})
+    assert "법률's term hurts web (+0.8%), 법률 (+0.8%), book (+0.8%); web's term hurts 법률 (+0.8%)." in page_of(place)
     few = change_of(0.01, None, None)
     cells = {WEB: {WEB: few, "all": few}, LAW: {WEB: few, "all": few}}
     record_of(place, (0.01, None, None), cells=cells, documents={WEB: 7, "all": 7})

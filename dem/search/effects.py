@@ -188,11 +188,11 @@ def _least(least: Standing) -> str:
 
 def _hurting(matrix: dict[str, dict[str, Change | None]], documents: dict[str, int]) -> str:
     """Whom a term hurts, where all cells together leave no doubt."""
-    hurt = [
-        f"{as_text(term)}'s term hurts {as_text(on)} ({figure(change.relative, '+.1%', 0)})"
-        for (term, on), change in _beyond_chance(matrix).items()
-        if on != ALL and change.relative > 0
-    ]
+    hurts: dict[str, list[str]] = {}
+    for (term, on), change in _beyond_chance(matrix).items():
+        if on != ALL and change.relative > 0:
+            hurts.setdefault(term, []).append(f"{as_text(on)} ({figure(change.relative, '+.1%', 0)})")
+    hurt = [f"{as_text(term)}'s term hurts {', '.join(domains)}" for term, domains in hurts.items()]
     known = [change for row in matrix.values() for change in row.values() if change]
     if not known:
         return "The models compute no numbers."
