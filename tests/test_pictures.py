@@ -146,7 +146,7 @@ def test_perplexity_cells_hold_value_sign_and_doubt(tmp_path, drawn):
 
 def test_both_ends_of_a_loss_have_as_many_digits(tmp_path, drawn):
     pictures.losses(tables(tmp_path, ["웹"]), tmp_path / "l.png")
-    assert "웹: 4.00 to 3.11" in [t.get_text() for t in shown(drawn["l"])]
+    assert "웹\n4.00 to 3.11" in [t.get_text() for t in shown(drawn["l"])]
 
 
 def test_better_is_darker_than_worse_in_grey(tmp_path):
