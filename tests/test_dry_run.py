@@ -286,7 +286,7 @@ def test_a_dry_training_plans_the_steps_that_the_real_one_takes(workplace, capsy
     assert re.search(rf" all +4 +{trains}, ", said)
     adapter = sum(t.numel() for t in torch.load(workplace.layout.adapter("web") / "adapter_model.bin").values())
     assert int(trains.replace(",", "")) == adapter
-    assert f"adapters {training_plan.in_gib(4 * adapter)}" in said
+    assert f"adapters {in_bytes(4 * adapter)}" in said
     watched = len(
         TrainingText({"web": [workplace.layout.parquet("web")]}, config_of(workplace))
         .blocks(AutoTokenizer.from_pretrained(workplace.base))
