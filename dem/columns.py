@@ -1,7 +1,17 @@
-"""Text in columns for the log, aligned as a terminal shows it: a Hangul syllable is as wide as two letters."""
+"""Figures and columns for the log, aligned as a terminal shows it: a Hangul syllable is as wide as two letters."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+
+UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+
+
+def in_bytes(size: float) -> str:
+    """A number of bytes, in the largest unit of which it is a hundredth."""
+    for unit, of in UNITS:
+        if size >= of / 100:
+            return f"{size / of:,.2f} {unit}"
+    return f"{size:.0f} bytes"
 
 
 def display_width(text: str) -> int:

@@ -11,7 +11,7 @@ import psutil
 
 from dem.atomic import nearest_there
 from dem.checkpoints import Checkpoint
-from dem.columns import aligned
+from dem.columns import aligned, in_bytes
 from dem.command_line import Request
 from dem.common import log
 from dem.config import DiffConfig
@@ -125,11 +125,11 @@ def difference_lines(plans: list[DifferencePlan], base: int, settings: DiffConfi
     rows = [("domain", "parameters", "elements", "read", "write", "in place of")]
     for plan in plans:
         most = "at most " if plan.at_most else ""
-        figures = (f"{most}{plan.parameters:,}", f"{most}{plan.elements:,}", _size(plan.read))
-        rows.append((plan.domain, *figures, most + _size(plan.written), _size(plan.replaced)))
+        figures = (f"{most}{plan.parameters:,}", f"{most}{plan.elements:,}", in_bytes(plan.read))
+        rows.append((plan.domain, *figures, most + in_bytes(plan.written), in_bytes(plan.replaced)))
     return [
         f"plan: differences stored {settings.storage}, {settings.dtype}, normalised {settings.normalize}; the base, "
-        f"{_size(base)}, is read once",
+        f"{in_bytes(base)}, is read once",
         *(f"  {line}" for line in aligned(rows)),
     ]
 
@@ -141,10 +141,13 @@ def _say_room(layout: Layout, plans: list[DifferencePlan]) -> str | None:
     folder = layout.diff_vector(plans[0].domain).parent
     disk, memory = shutil.disk_usage(nearest_there(folder)).free, psutil.virtual_memory().available
     needed, most = disk_needed(plans), max(plan.memory for plan in plans)
-    log.info(f"plan: disk {_size(needed)} ({_size(disk)} free), memory up to {_size(most)} ({_size(memory)} available)")
+    log.info(
+        f"plan: disk {in_bytes(needed)} ({in_bytes(disk)} free), memory up to {in_bytes(most)} ({in_bytes(memory)} "
+        "available)"
+    )
     if most > memory:
         log.info("plan: WARNING: that is more memory than is available")
-    return f"{folder} needs {_size(needed)}, and the disk has {_size(disk)} free" if needed > disk else None
+    return f"{folder} needs {in_bytes(needed)}, and the disk has {in_bytes(disk)} free" if needed > disk else None
 
 
 def disk_needed(plans: list[DifferencePlan]) -> int:
@@ -154,7 +157,3 @@ def disk_needed(plans: list[DifferencePlan]) -> int:
         most = max(most, kept + plan.written)
         kept += plan.written - plan.replaced
     return most
-
-
-def _size(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB" if size == 0 or size >= 2**30 / 100 else f"{size / 2**20:.2f} MiB"

@@ -12,6 +12,7 @@ import psutil
 
 from dem.atomic import nearest_there, require_space
 from dem.checkpoints import DTYPES, TILE, Checkpoint
+from dem.columns import in_bytes
 from dem.config import MergeConfig
 from dem.diffs import Difference
 from dem.methods import METHODS
@@ -40,10 +41,10 @@ class MergePlan:
         """The plan for people."""
         read = self.base + self.differences
         return [
-            f"plan: read {_size(read)} (base {_size(self.base)}, differences {_size(self.differences)}), "
-            f"write {_size(self.written)}, then read that to compare logits",
-            f"plan: memory up to {_size(self.memory)} ({_size(self.free_memory)} available), "
-            f"disk {_size(self.written)} ({_size(self.free_disk)} free)",
+            f"plan: read {in_bytes(read)} (base {in_bytes(self.base)}, differences {in_bytes(self.differences)}), "
+            f"write {in_bytes(self.written)}, then read that to compare logits",
+            f"plan: memory up to {in_bytes(self.memory)} ({in_bytes(self.free_memory)} available), "
+            f"disk {in_bytes(self.written)} ({in_bytes(self.free_disk)} free)",
         ]
 
 
@@ -87,7 +88,3 @@ def _largest_layer(checkpoint: Checkpoint) -> int:
         if layer := re.match(r".*?\.\d+\.", name):
             sizes[layer[0]] += math.prod(checkpoint.shape(name))
     return max(sizes.values(), default=0)
-
-
-def _size(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"

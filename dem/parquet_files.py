@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dem.columns import in_bytes
 from dem.common import log
 from dem.errors import RequestError
 from dem.reading import damage_named, first_line, require_file
@@ -37,8 +38,8 @@ def examine(files: list[Path], columns: list[str]) -> None:
         _require_strings(path, schema.field(columns[0]))
         count, groups, unpacked = count + metadata.num_rows, groups + len(own), unpacked + sum(own)
     log.info(
-        f"reading {_names(files)}: {count:,} rows in {groups:,} row group{'s' * (groups != 1)}, {_size(disk)} on disk, "
-        f"{_size(unpacked)} decompressed (and more, where a text is repeated)"
+        f"reading {_names(files)}: {count:,} rows in {groups:,} row group{'s' * (groups != 1)}, {in_bytes(disk)} on "
+        f"disk, {in_bytes(unpacked)} decompressed (and more, where a text is repeated)"
     )
 
 
@@ -132,11 +133,3 @@ def _is_unicode(value: pa.Scalar) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _size(size: float) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.3g} {unit}"
-        size /= 1024
-    return f"{size:,.1f} GiB"

@@ -10,7 +10,7 @@ from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 
 from dem.chunked_loss import LOGITS_AT_ONCE
-from dem.columns import aligned
+from dem.columns import aligned, in_bytes
 from dem.config import TRAINING_SECONDS, Config
 from dem.timed_steps import Timing
 
@@ -50,8 +50,8 @@ class Memory:
     def parts(self) -> str:
         """What it consists of, for people."""
         return (
-            f"libraries {in_gib(LIBRARIES)}, weights {in_gib(self.weights)}, adapter with gradients and optimizer "
-            f"{in_gib(self.adapter)}, activations {in_gib(self.per_block)} a block, loss {in_gib(self.loss)}"
+            f"libraries {in_bytes(LIBRARIES)}, weights {in_bytes(self.weights)}, adapter with gradients and optimizer "
+            f"{in_bytes(self.adapter)}, activations {in_bytes(self.per_block)} a block, loss {in_bytes(self.loss)}"
         )
 
 
@@ -171,8 +171,3 @@ def in_hours(seconds: float) -> str:
     if not hours:
         return f"{minutes} min"
     return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
-
-
-def in_gib(size: float) -> str:
-    """A number of bytes."""
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 / 100 else f"{size / 2**20:.2f} MiB"

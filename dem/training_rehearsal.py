@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from dem import processes, training
 from dem.atomic import nearest_there
 from dem.checkpoints import Checkpoint, files_fingerprint
+from dem.columns import in_bytes
 from dem.command_line import ALL_DOMAINS, Request
 from dem.common import (
     SENSITIVE_TO_ROUNDING,
@@ -51,7 +52,6 @@ from dem.training_plan import (
     TOKEN_BYTES,
     Memory,
     TrainingPlan,
-    in_gib,
     in_hours,
     memory_free,
     memory_of,
@@ -251,10 +251,10 @@ def _say_disk(run: Rehearsal, plans: list[TrainingPlan], parameters: int) -> Non
     stays, while_training = len(plans) * parameters * ADAPTER_BYTES, parameters * STATES_BYTES
     kept = sum(plan.cached for plan in plans) * run.request.config.data.max_length * TOKEN_BYTES
     log.info(
-        f"disk: adapters {in_gib(stays)}, states of an unfinished training up to {in_gib(while_training)} in {root} "
-        f"({in_gib(_free(root))} free)"
+        f"disk: adapters {in_bytes(stays)}, states of an unfinished training up to {in_bytes(while_training)} in "
+        f"{root} ({in_bytes(_free(root))} free)"
     )
-    log.info(f"disk: token blocks {in_gib(kept)} in {cache} ({in_gib(_free(cache))} free)")
+    log.info(f"disk: token blocks {in_bytes(kept)} in {cache} ({in_bytes(_free(cache))} free)")
     same = nearest_there(root).stat().st_dev == nearest_there(cache).stat().st_dev
     if _free(root) < stays + while_training + kept * same or _free(cache) < kept:
         log.info("disk: WARNING: that is more than is free")
@@ -267,8 +267,8 @@ def _free(folder: Path) -> int:
 def _say_memory(config: Config, memory: Memory) -> None:
     batch, free = config.training.batch_size, memory_free()
     log.info(
-        f"memory: about {in_gib(memory.of(batch))} for {batch} blocks at once, {in_gib(memory.of(1))} for one at a "
-        f"time; {in_gib(free)} of {'the GPU' if torch.cuda.is_available() else 'this machine'} are free"
+        f"memory: about {in_bytes(memory.of(batch))} for {batch} blocks at once, {in_bytes(memory.of(1))} for one at a "
+        f"time; {in_bytes(free)} of {'the GPU' if torch.cuda.is_available() else 'this machine'} are free"
     )
     log.info(f"memory: {memory.parts()}; without what a layer computes between its linear modules")
 
@@ -278,9 +278,9 @@ def _why_no_step(model: PeftModel, config: Config, memory: Memory) -> str | None
     gpu = torch.cuda.is_available()
     least = memory.of(1 if gpu else config.training.batch_size)  # a GPU takes in parts what does not fit at once
     if least > memory_free():
-        return f"no step can be tried here, which needs about {in_gib(least)} of memory"
+        return f"no step can be tried here, which needs about {in_bytes(least)} of memory"
     if memory.weights > psutil.virtual_memory().available:
-        return f"the model cannot be loaded here: {in_gib(memory.weights)} pass through this machine's own memory"
+        return f"the model cannot be loaded here: {in_bytes(memory.weights)} pass through this machine's own memory"
     seconds = 0.0 if gpu else least_seconds(model, config)
     if seconds > TOO_LONG:
         return f"no step is tried here, which takes {in_hours(seconds)} or more: as long as its matrix products alone"

@@ -120,6 +120,7 @@ def make_difference(
         The report on it, which is being written in `beside` while the next domain's difference is made.
     """
     from dem.atomic import new_file, require_space
+    from dem.columns import in_bytes
     from dem.common import log, progress_bar
     from dem.diff_statistics import Statistics, require_meaning, spread
     from dem.diff_writing import stored_bytes, write_index, write_vector
@@ -146,7 +147,7 @@ def make_difference(
         deltas = adapter_deltas(origin, checkpoint.folder, checkpoint)
     elements = sum(math.prod(delta.shape) for delta in deltas)
     size = stored_bytes(deltas, config.diff.storage, config.diff.dtype)
-    log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements; {size / 2**30:.2f} GiB to write")
+    log.info(f"{domain}: {len(deltas)} parameters changed, {elements:,} elements; {in_bytes(size)} to write")
     require_space(vector.parent, size)
     spreads = {delta.name: spread(delta) for delta in deltas}
     norm = require_meaning(spreads, origin, config.diff.normalize)

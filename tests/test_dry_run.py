@@ -23,7 +23,7 @@ from test_training import stop_at
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dem import text_census, training, training_checks, training_plan, training_rehearsal
-from dem.columns import aligned, display_width
+from dem.columns import aligned, display_width, in_bytes
 from dem.command_line import parse_request
 from dem.config import Config, DataConfig
 from dem.corpus import Corpus
@@ -178,7 +178,7 @@ def test_a_dry_merge_says_what_is_measured_and_what_is_kept(trained, tokenizer, 
         domain: encode_documents(Corpus([trained.layout.parquet(domain)], SPLIT).documents("test"), tokenizer)
         for domain in DOMAINS
     }
-    tokens = {domain: sum(len(d.ids) for d in some) for domain, some in documents.items()}
+    tokens = {domain: sum(len(d.ids) - 1 for d in some) for domain, some in documents.items()}
     assert f"4 models x ({sum(tokens.values()):,} tokens and 2 prompts" in said
     for domain, some in documents.items():
         assert re.search(rf" {domain} +{len(some)} +{tokens[domain]:,}$", said, re.MULTILINE)
@@ -205,6 +205,19 @@ def test_a_dry_search_says_on_how_much(trained, capsys):
     counts = {d: Corpus([trained.layout.parquet(d)], SPLIT).counts["tune"] for d in DOMAINS}
     assert f"it looks at web {counts['web']}, social {counts['social']}" in said
     assert re.search(r"equal +measured after", said) and traces(trained.root) == before
+
+
+def test_a_dry_search_names_every_model_that_the_real_one_measures(trained, capsys):
+    options = [*AUTO, "--merge.normalize", "false", "--search.hand", "{web: 0.9, social: 0.1}"]
+    assert trained.merge("--dry-run", *options) == 0
+    said = capsys.readouterr().err
+    assert trained.merge(*options) == 0
+    models, tokens = re.search(r"evaluation: (\d+) models x \(([\d,]+) tokens", capsys.readouterr().err).groups()
+    most, planned = re.search(r"evaluation: up to (\d+) models x \(([\d,]+) tokens", said).groups()
+    rivals = json.loads(trained.layout.merge_record.read_text())["search"]["rivals"]
+    alike = sum(rival["same_as"] is not None for rival in rivals)
+    assert (int(most) - alike, planned) == (int(models), tokens)
+    assert all(re.search(rf"{rival['name']} +measured after the merge", said) for rival in rivals)
 
 
 def test_a_dry_run_and_ratings_are_two_requests(trained, refused):
@@ -261,6 +274,14 @@ def test_a_dry_training_counts_text_and_duplicates(korean, tokenizer, capsys):
     assert said.count("test documents, fewer than 20") == 2 and "documents are too few to split" in said
 
 
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (8, "8 bytes"), (300, "0.29 KiB"), (262_144, "0.25 MiB"), (2**30 / 100 + 1, "0.01 GiB")],
+)
+def test_a_size_is_told_in_a_unit_that_shows_it(size, text):
+    assert in_bytes(size) == text
+
+
 def test_columns_are_as_wide_as_a_terminal_shows_them(korean, capsys):
     assert [display_width(text) for text in ("web", "대화", unicodedata.normalize("NFD", "대화"), "ｗ", "é")] == [
         3,
@@ -286,7 +307,7 @@ def test_a_dry_training_plans_the_steps_that_the_real_one_takes(workplace, capsy
     assert re.search(rf" all +4 +{trains}, ", said)
     adapter = sum(t.numel() for t in torch.load(workplace.layout.adapter("web") / "adapter_model.bin").values())
     assert int(trains.replace(",", "")) == adapter
-    assert f"adapters {training_plan.in_gib(4 * adapter)}" in said
+    assert f"adapters {in_bytes(4 * adapter)}" in said
     watched = len(
         TrainingText({"web": [workplace.layout.parquet("web")]}, config_of(workplace))
         .blocks(AutoTokenizer.from_pretrained(workplace.base))
@@ -488,14 +509,14 @@ def test_a_dry_difference_tells_what_the_real_one_writes(trained, capsys):
             index = json.loads(made.layout.diff_index(domain).read_text())
             assert int(parameters) == len(index["parameters"])
             assert int(elements.replace(",", "")) == sum(np.prod(p["shape"]) for p in index["parameters"])
-            assert sizes[2:4] == in_mib(np.load(made.layout.diff_vector(domain)).nbytes)
-            assert sizes[4:] == in_mib(trained.layout.diff_vector(domain).stat().st_size)
+            assert sizes[2:4] == size_words(np.load(made.layout.diff_vector(domain)).nbytes)
+            assert sizes[4:] == size_words(trained.layout.diff_vector(domain).stat().st_size)
         shutil.rmtree(copy)
         capsys.readouterr()
 
 
-def in_mib(size: int) -> list[str]:
-    return [f"{size / 2**20:.2f}", "MiB"]
+def size_words(size: int) -> list[str]:
+    return in_bytes(size).split()
 
 
 def test_a_dry_difference_refuses_what_the_real_one_does(trained, tokenizer, capsys, refused):

@@ -266,10 +266,15 @@ def test_whom_a_term_hurts_is_told_of_all_cells_together(tmp_path):
     cells = {WEB: {WEB: helps, LAW: hurts, "all": helps}, LAW: {WEB: maybe, LAW: maybe, "all": helps}}
     record_of(place, (0.01, 0.004, 0.016), cells=cells)
     assert "Beyond chance, web's term hurts 법률 (+0.8%)." in page_of(place)
+    three = dict.fromkeys((WEB, LAW, "book"), hurts)
+    record_of(place, (0.01, 0.004, 0.016), cells={LAW: three, WEB: {LAW: hurts, "all": helps}})
+    assert "법률's term hurts web (+0.8%), 법률 (+0.8%), book (+0.8%); web's term hurts 법률 (+0.8%)." in page_of(place)
     few = change_of(0.01, None, None)
     cells = {WEB: {WEB: few, "all": few}, LAW: {WEB: few, "all": few}}
     record_of(place, (0.01, None, None), cells=cells, documents={WEB: 7, "all": 7})
     assert "hurts cannot be told: too few tune documents of web (7)." in page_of(place)
+    record_of(place, (0.01, None, None), cells=cells, documents={WEB: 7, LAW: 30, "all": 37})
+    assert "hurts any domain; too few tune documents to tell of web (7)." in page_of(place)
     cells = {WEB: {WEB: few, LAW: hurts, "all": helps}, LAW: {WEB: few, LAW: helps, "all": helps}}
     record_of(place, (0.01, 0.004, 0.016), cells=cells, documents={WEB: 7, LAW: 40, "all": 47})
     assert "web's term hurts 법률 (+0.8%); too few tune documents to tell of web (7)." in page_of(place)

@@ -144,6 +144,11 @@ def test_perplexity_cells_hold_value_sign_and_doubt(tmp_path, drawn):
     assert {"20.00", "12,222", "19.00\n-5.0%", "12,346\n+1.0% ?"} <= set(words)
 
 
+def test_both_ends_of_a_loss_have_as_many_digits(tmp_path, drawn):
+    pictures.losses(tables(tmp_path, ["웹"]), tmp_path / "l.png")
+    assert "웹\n4.00 to 3.11" in [t.get_text() for t in shown(drawn["l"])]
+
+
 def test_better_is_darker_than_worse_in_grey(tmp_path):
     domains = ["a", "b", "c"]
     changes = [-0.05, 0.001, 0.05]

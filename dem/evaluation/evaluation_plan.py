@@ -16,7 +16,7 @@ from dem.evaluation.inputs import EvaluationInputs
 from dem.evaluation.subjects import Subject, merged_subject, subjects_beside
 from dem.layout import Layout
 from dem.merging import make_provenance, open_differences
-from dem.search.rivals import guesses
+from dem.search.rivals import names_of
 from dem.split_size import split_warnings
 
 
@@ -27,7 +27,7 @@ class EvaluationPlan:
     counts: dict[str, Counter]
     """Documents on each side of the split, by domain."""
     tokens: dict[str, int]
-    """Of the test documents, by domain."""
+    """Of the test documents, by domain; those that are predicted, all but each document's first."""
     prompts: int
     references: int
     """Prompts with a reference."""
@@ -46,8 +46,9 @@ class EvaluationPlan:
         """The plan for people."""
         rows = [(d, f"{self.counts[d]['test']:,}", f"{tokens:,}") for d, tokens in self.tokens.items()]
         few = [line for domain, counts in self.counts.items() for line in split_warnings(domain, counts)]
+        most = "up to " * (len(self.after) > 1)  # of found weights, those of some may be alike
         return [
-            f"evaluation: {len(self.parts) + len(self.after)} models x ({sum(self.tokens.values()):,} tokens and "
+            f"evaluation: {most}{len(self.parts) + len(self.after)} models x ({sum(self.tokens.values()):,} tokens and "
             f"{self.prompts} prompts, answers of at most {self.max_new_tokens} tokens; {self.references} prompts have "
             "a reference)",
             *(f"  {line}" for line in aligned([("domain", "test documents", "tokens"), *rows])),
@@ -88,7 +89,7 @@ def plan_evaluation(
     gone = [domain for domain in domains if domain not in inputs.adapters and domain not in inputs.models]
     return EvaluationPlan(
         counts={domain: corpus.counts for domain, corpus in inputs.corpora.items()},
-        tokens={domain: sum(len(document.ids) for document in some) for domain, some in documents.items()},
+        tokens={domain: sum(max(len(document.ids) - 1, 0) for document in some) for domain, some in documents.items()},
         prompts=len(inputs.prompts),
         references=questions.pairs(),
         max_new_tokens=answer,
@@ -112,7 +113,7 @@ def _subjects(
     baselines = {name: layout.adapter(name) for name, mixture in inputs.mixtures.items() if not mixture.note}
     subjects = subjects_beside(record, base, inputs.adapters, inputs.models, baselines)
     if searched:
-        return subjects, [*guesses(config.search, domains), "merged"]
+        return subjects, [*names_of(config.search, domains, config.merge.normalize), "merged"]
     return (subjects, ["merged"]) if not _is_merged(layout, record) else ([*subjects, merged_subject(layout)], [])
 
 

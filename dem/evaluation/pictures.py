@@ -90,7 +90,7 @@ def losses(tables: dict[str, Path], picture: Path) -> None:
             train, tune = _points(table, "loss"), _points(table, "eval_loss")
             axes.plot(*train, "-", color="#8fb4d9", linewidth=1.5, label="training loss")
             axes.plot(*tune, "o--", color="black", markersize=6, label="eval_loss (tune split)")
-            fall = f": {tune[1][0]:.3g} to {tune[1][-1]:.3g}" if tune[1] else ""
+            fall = f"\n{tune[1][0]:#.3g} to {tune[1][-1]:#.3g}" if tune[1] else ""
             axes.set_title(name + fall)
             axes.grid(alpha=0.3)
         handles, labels = panels[0].get_legend_handles_labels()

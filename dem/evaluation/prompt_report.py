@@ -27,7 +27,7 @@ def prompt_comparison(answers: Answers, ratings: Ratings, merged_since: bool = F
     signature = next((m.text_metrics["bleu_signature"] for m in models if m.text_metrics), None)
     if signature:
         pairs = sum(prompt.reference is not None for prompt in prompts)
-        how = f"With a reference: {pairs} of {len(prompts)} prompts. BLEU: `{signature}`; ROUGE counts the same words."
+        how = f"With a reference: {pairs} of {len(prompts)} prompts. BLEU: `{signature}`; ROUGE counts what tok names."
         lines += ["", *_metric_lines(models), "", how]
     for number in range(len(prompts)):
         lines += ["", *_prompt_lines(answers, tally, number)]

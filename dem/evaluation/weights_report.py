@@ -19,7 +19,8 @@ CAPTIONS = {
     "loss about the ones found: how much worse the mean of the tune losses becomes.",
     "losses": "The same model along each weight. Where the curve is flat, the weight hardly matters.",
     "path": "What was looked at, on some of the tune documents: the start, one weight after the other moved for "
-    "the curvature, and then the best weights of the model.",
+    "the curvature, and then the best weights of the model. Their loss may rise where that of all tune documents, by "
+    "which the weights are found, falls.",
 }
 
 

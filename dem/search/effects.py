@@ -191,16 +191,16 @@ def _least(least: Standing) -> str:
 
 def _hurting(matrix: dict[str, dict[str, Change | None]], documents: dict[str, int]) -> str:
     """Whom a term hurts, where all cells together leave no doubt."""
-    hurt = [
-        f"{as_text(term)}'s term hurts {as_text(on)} ({figure(change.relative, '+.1%', 0)})"
-        for (term, on), change in _beyond_chance(matrix).items()
-        if on != ALL and change.relative > 0
-    ]
+    hurts: dict[str, list[str]] = {}
+    for (term, on), change in _beyond_chance(matrix).items():
+        if on != ALL and change.relative > 0:
+            hurts.setdefault(term, []).append(f"{as_text(on)} ({figure(change.relative, '+.1%', 0)})")
+    hurt = [f"{as_text(term)}'s term hurts {', '.join(domains)}" for term, domains in hurts.items()]
     known = [change for row in matrix.values() for change in row.values() if change]
     if not known:
         return "The models compute no numbers."
     few = [f"{as_text(on)} ({count})" for on, count in documents.items() if on != ALL and count < LEAST]
-    if len(few) == sum(on != ALL for on in documents):
+    if few and len(few) == sum(on != ALL for on in documents):
         return f"Whom a domain's term hurts cannot be told: too few tune documents of {', '.join(few)}."
     text = "; ".join(hurt) or "no domain's term hurts any domain"
     return f"Beyond chance, {text}{'; too few tune documents to tell of ' * bool(few)}{', '.join(few)}."

@@ -29,6 +29,12 @@ def guesses(settings: SearchConfig, domains: list[str]) -> dict[str, np.ndarray]
     return equal | ({"hand": hand} if settings.hand else {})
 
 
+def names_of(settings: SearchConfig, domains: list[str], normalize: bool) -> list[str]:
+    """The names of all rivals there will be; a model of its own is each that is like no other."""
+    ends = ("",) if normalize else ("", *SUMS.values())
+    return [kind + end for kind in guesses(settings, domains) for end in ends]
+
+
 def rivals_of(
     guessed: dict[str, np.ndarray],
     domains: list[str],
