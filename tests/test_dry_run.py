@@ -157,6 +157,13 @@ def test_a_dry_merge_refuses_what_the_real_one_does(trained, monkeypatch, capsys
     assert not trained.layout.merge_record.exists() and not trained.layout.search_table.exists()
 
 
+def test_a_base_that_was_elsewhere_for_another_difference_is_the_same_base(trained):
+    moved = trained.root.parent / "moved"
+    shutil.copytree(trained.base, moved)
+    assert trained.diff("web", "--base_model", str(moved)) == 0
+    assert trained.merge("--dry-run", "--evaluation.enabled", "false") == 0
+
+
 def test_a_dry_merge_follows_a_link_to_a_folder_that_is_yet_to_be_made(trained, capsys):
     trained.layout.merged_model.symlink_to(trained.root.parent / "other disk" / "merged")
     assert trained.merge("--dry-run", "--evaluation.enabled", "false") == 0
