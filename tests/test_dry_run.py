@@ -457,6 +457,17 @@ def test_a_dry_training_looks_at_the_states_it_would_go_on_from(trained, monkeyp
     assert "--overwrite would give it up" in capsys.readouterr().err
 
 
+def test_a_dry_training_knows_what_the_saved_states_will_take(workplace, monkeypatch, capsys):
+    options = ("--training.epochs", "0.2", "--training.save_steps", "1", "--lora.r", "64")
+    assert workplace.train("web", "--dry-run", *options) == 0
+    said = float(re.search(r"unfinished training up to ([0-9.]+) MiB", capsys.readouterr().err)[1])
+    stop_at(monkeypatch, 4)
+    assert workplace.train("web", *options) == 1
+    kept = list(workplace.layout.training_state("web").iterdir())
+    each = sum(path.stat().st_size for state in kept for path in state.rglob("*")) / len(kept)
+    assert len(kept) == 2 and said == pytest.approx(3 * each / 2**20, rel=0.25)
+
+
 def test_a_dry_training_of_a_mixture_is_as_long_as_all_domains(workplace, capsys):
     mixture = ("--data.mixtures", '{"섞음": {"web": 3, "social": 1}}')
     assert workplace.train("all", "--dry-run", *mixture) == 0
