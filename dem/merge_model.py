@@ -52,9 +52,10 @@ def main(argv: list[str] | None = None) -> None:
     if request.ratings is not None:
         if request.dry_run:
             raise RequestError("--dry-run says what a merge would do, and with --ratings nothing is merged: drop one")
-        from dem.evaluation.answers import read_answers
+        if not layout.results.exists():  # the root may be mistyped: no folder is made there
+            from dem.evaluation.answers import read_answers
 
-        read_answers(layout.answers)  # there are some, before a folder is made for their report
+            read_answers(layout.answers)
         with one_run([layout.results_output]) as notes:
             rate_answers(request, notes)
         return
