@@ -64,12 +64,13 @@ def _locked(output: Output) -> Iterator[bool]:
     try:
         descriptor = _take(output)
     except OSError as error:
-        raise RequestError(f"lock {output.lock} cannot be taken: {error.strerror}") from None
+        raise RequestError(f"lock {output.lock} cannot be taken ({error.strerror}): remove what is there") from None
     try:
         yield descriptor is not None
     finally:
         if descriptor in _held:  # not in a forked process, to which it does not belong
-            output.lock.unlink(missing_ok=True)
+            with suppress(OSError):  # unlocked it hinders nobody
+                output.lock.unlink()
             _held.remove(descriptor)
             os.close(descriptor)
 

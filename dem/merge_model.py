@@ -53,6 +53,10 @@ def main(argv: list[str] | None = None) -> None:
     if request.ratings is not None:
         if request.dry_run:
             raise RequestError("--dry-run says what a merge would do, and with --ratings nothing is merged: drop one")
+        if not layout.results.exists():  # the root may be mistyped: no folder is made there
+            from dem.evaluation.answers import read_answers
+
+            read_answers(layout.answers)
         with one_run([layout.results_output]) as notes:
             rate_answers(request, notes)
         return

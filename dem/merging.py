@@ -102,12 +102,14 @@ def require_one_base(differences: dict[str, Difference]) -> None:
     Raises:
         RequestError: names them, by base.
     """
-    of_base: dict[str, list[str]] = {}
-    for d in differences.values():
-        base = d.index.base
-        of_base.setdefault(f"{base['name']}, fingerprint {base['fingerprint']}", []).append(str(d.path))
+    of_base: dict[str, list[Difference]] = {}
+    for d in differences.values():  # the same base may have been elsewhere each time
+        of_base.setdefault(d.index.base["fingerprint"], []).append(d)
     if len(of_base) > 1:
-        made = "; ".join(f"{', '.join(paths)} from {base}" for base, paths in of_base.items())
+        made = "; ".join(
+            f"{', '.join(str(d.path) for d in some)} from {some[0].index.base['name']}, fingerprint {fingerprint}"
+            for fingerprint, some in of_base.items()
+        )
         raise RequestError(f"the differences were made from different bases ({made}): make those of another base again")
 
 

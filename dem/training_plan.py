@@ -13,14 +13,17 @@ from dem.chunked_loss import LOGITS_AT_ONCE
 from dem.columns import aligned, in_bytes
 from dem.config import TRAINING_SECONDS, Config
 from dem.timed_steps import Timing
+from dem.training_states import KEPT
 
 FLOAT32 = 4
 LEARNING_BYTES = 4 * FLOAT32
 """In memory for each parameter that trains: itself, its gradient and the two averages of AdamW."""
 ADAPTER_BYTES = FLOAT32
 """On the disk for each of them."""
-STATES_BYTES = 2 * 3 * FLOAT32
-"""In saved states for each of them: itself and the two averages; the state before goes when the next is whole."""
+STATES = KEPT + 1
+"""Saved states at once: those that stay, and one that is being written."""
+STATE_BYTES = 3 * FLOAT32
+"""In each of these for each of them: itself and the two averages."""
 TOKEN_BYTES = 4
 """Of a token in the cache."""
 LIBRARIES = 512 << 20

@@ -23,6 +23,7 @@ from dem.columns import in_bytes
 from dem.command_line import ALL_DOMAINS, Request
 from dem.common import (
     SENSITIVE_TO_ROUNDING,
+    TOKENIZER_FILES,
     Precision,
     base_folder,
     choose_precision,
@@ -48,7 +49,8 @@ from dem.timed_steps import TOO_LONG, Timing, least_seconds, time_steps
 from dem.training_blocks import TUNE_BLOCKS, require_one_block
 from dem.training_plan import (
     ADAPTER_BYTES,
-    STATES_BYTES,
+    STATE_BYTES,
+    STATES,
     TOKEN_BYTES,
     Memory,
     TrainingPlan,
@@ -248,7 +250,8 @@ def _plan(run: Rehearsal, name: str) -> TrainingPlan:
 def _say_disk(run: Rehearsal, plans: list[TrainingPlan], parameters: int) -> None:
     """What is written where, beside what is free there."""
     root, cache = run.request.layout.root, Path(datasets.config.HF_DATASETS_CACHE)
-    stays, while_training = len(plans) * parameters * ADAPTER_BYTES, parameters * STATES_BYTES
+    stays = len(plans) * parameters * ADAPTER_BYTES
+    while_training = STATES * (parameters * STATE_BYTES + _tokenizer_bytes(run.base))
     kept = sum(plan.cached for plan in plans) * run.request.config.data.max_length * TOKEN_BYTES
     log.info(
         f"disk: adapters {in_bytes(stays)}, states of an unfinished training up to {in_bytes(while_training)} in "
@@ -258,6 +261,11 @@ def _say_disk(run: Rehearsal, plans: list[TrainingPlan], parameters: int) -> Non
     same = nearest_there(root).stat().st_dev == nearest_there(cache).stat().st_dev
     if _free(root) < stays + while_training + kept * same or _free(cache) < kept:
         log.info("disk: WARNING: that is more than is free")
+
+
+def _tokenizer_bytes(base: Path) -> int:
+    """Of the tokenizer's files, which Trainer puts into each state."""
+    return sum(path.stat().st_size for path in {path for name in TOKENIZER_FILES for path in base.glob(name)})
 
 
 def _free(folder: Path) -> int:

@@ -157,6 +157,13 @@ def test_a_dry_merge_refuses_what_the_real_one_does(trained, monkeypatch, capsys
     assert not trained.layout.merge_record.exists() and not trained.layout.search_table.exists()
 
 
+def test_a_base_that_was_elsewhere_for_another_difference_is_the_same_base(trained):
+    moved = trained.root.parent / "moved"
+    shutil.copytree(trained.base, moved)
+    assert trained.diff("web", "--base_model", str(moved)) == 0
+    assert trained.merge("--dry-run", "--evaluation.enabled", "false") == 0
+
+
 def test_a_dry_merge_follows_a_link_to_a_folder_that_is_yet_to_be_made(trained, capsys):
     trained.layout.merged_model.symlink_to(trained.root.parent / "other disk" / "merged")
     assert trained.merge("--dry-run", "--evaluation.enabled", "false") == 0
@@ -469,6 +476,17 @@ def test_a_dry_training_looks_at_the_states_it_would_go_on_from(trained, monkeyp
     assert "would begin anew" in said[2] and said[2].count("optimizer.pt is missing") == 2
     assert trained.train(*again, "--lora.r", "2", "--dry-run") == 0
     assert "--overwrite would give it up" in capsys.readouterr().err
+
+
+def test_a_dry_training_knows_what_the_saved_states_will_take(workplace, monkeypatch, capsys):
+    options = ("--training.epochs", "0.2", "--training.save_steps", "1", "--lora.r", "64")
+    assert workplace.train("web", "--dry-run", *options) == 0
+    said = float(re.search(r"unfinished training up to ([0-9.]+) MiB", capsys.readouterr().err)[1])
+    stop_at(monkeypatch, 4)
+    assert workplace.train("web", *options) == 1
+    kept = list(workplace.layout.training_state("web").iterdir())
+    each = sum(path.stat().st_size for state in kept for path in state.rglob("*")) / len(kept)
+    assert len(kept) == 2 and said == pytest.approx(3 * each / 2**20, rel=0.25)
 
 
 def test_a_dry_training_of_a_mixture_is_as_long_as_all_domains(workplace, capsys):

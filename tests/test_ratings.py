@@ -122,6 +122,7 @@ def test_files_that_are_no_export(place, tmp_path, capsys):
 def test_without_an_evaluation_there_is_nothing_to_rate(rating_place, tmp_path, capsys):
     assert rating_place.rate(write_export(tmp_path / "r.csv")) == 2
     assert "answers.json does not exist" in capsys.readouterr().err
+    assert not rating_place.root.exists()  # it may be mistyped
 
 
 @pytest.mark.parametrize(
