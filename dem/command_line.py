@@ -74,6 +74,8 @@ def parse_request(
     given = _read_files(options.config, mistakes)
     given, notes = _read_settings(given, options.settings, mistakes)
     config, wrong, missing = validate(given)
+    if missing and not options.config:
+        missing[-1] += ": give --config FILE"
     _refuse((mistakes + missing) or wrong)
     domain = own.pop("domain", None)
     if domain == ALL_DOMAINS and stage == 1 and not own["dry_run"]:

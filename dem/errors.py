@@ -28,6 +28,11 @@ class SharedError(WorkError):
     """A WorkError that all processes raise at the same time, so that the main one can speak for all."""
 
 
+def in_one_line(message: str) -> str:
+    """The message on one line, as a terminal cannot misread it: what it would act on is shown by its number."""
+    return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in " ".join(message.split()))
+
+
 def run_script(main: Callable[[], None]) -> int:
     """Run `main`; return 0, or print its mistake as one line to stderr and return 2 or 1.
 
@@ -40,8 +45,7 @@ def run_script(main: Callable[[], None]) -> int:
         main()
     except (RequestError, WorkError) as error:
         if not _another_speaks(error):
-            message = " ".join(str(error).split())
-            print(f"error: {message}", file=sys.stderr)
+            print(f"error: {in_one_line(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, RequestError) else 1
     except KeyboardInterrupt:
         print("error: interrupted; nothing half-written was left behind", file=sys.stderr)
