@@ -7,8 +7,8 @@ python -m dem.sample --root demo
 
 for domain in main_data textbook assembly web social; do
     python dem/train_individual.py --config configs/demo.yaml --root demo --domain "$domain" --overwrite
-    python dem/vector_diff.py --config configs/demo.yaml --root demo --domain "$domain"
 done
+python dem/vector_diff.py --config configs/demo.yaml --root demo --domain all
 python dem/merge_model.py --config configs/demo.yaml --root demo
 
 # The demo's promise, kept or not: on text that nothing was trained on, the merged model is better in every domain.
