@@ -326,7 +326,8 @@ def _keep_tokenizer_class(folder: Path, name: str) -> None:
     path = folder / "tokenizer_config.json"
     settings = read_json(path) if path.is_file() else {}
     if "tokenizer_class" not in settings:
-        path.write_text(json.dumps({**settings, "tokenizer_class": name}, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps({**settings, "tokenizer_class": name}, indent=2, ensure_ascii=False)
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def write_record(folder: Path, provenance: dict[str, Any]) -> None:

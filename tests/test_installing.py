@@ -37,3 +37,16 @@ def test_the_oldest_python_has_all_that_is_imported(file):
             assert all(NEWER_THAN_3_10.get(alias.name) != "*" for alias in node.names), ast.unparse(node)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             assert node.attr not in NEWER_THAN_3_10.get(node.value.id, "").split(), ast.unparse(node)
+
+
+def test_text_is_written_and_read_in_utf_8_whatever_the_locale_says():
+    left_to_the_locale = [
+        f"{path.name}:{call.lineno}"
+        for path in sorted((ROOT / "dem").rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("read_text", "write_text")
+        and not any(keyword.arg == "encoding" for keyword in call.keywords)
+    ]
+    assert not left_to_the_locale
