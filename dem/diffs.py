@@ -194,7 +194,7 @@ class Difference:
         return xxhash.xxh3_128(data).digest()
 
     def _read_stored(self, parameter: Parameter) -> torch.Tensor:
-        flat = torch.empty(parameter.stored)
+        flat = torch.empty(parameter.stored, dtype=torch.float32)
         tile = parameter.stored
         if parameter.factors is None:
             tile = tile_rows(parameter.shape) * matrix_shape(parameter.shape)[1]
@@ -230,7 +230,7 @@ class Difference:
             return of_product
 
         def of_vector(first: int, last: int) -> np.ndarray:  # not of the mapped file, whose pages would stay
-            values = torch.empty(last - first)
+            values = torch.empty(last - first, dtype=torch.float32)
             self.read_into(values, self._parameters[name].offset + first)
             return values.numpy()
 

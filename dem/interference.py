@@ -146,7 +146,7 @@ def _gram(factors: list[tuple[torch.Tensor, torch.Tensor]]) -> np.ndarray:
 
 def _values(readers: list[Callable[[int, int], np.ndarray]], pieces: list[_Piece]) -> torch.Tensor:
     """The elements of these pieces, (pieces, n, PIECE); zeros behind those of a shorter one."""
-    values = torch.zeros(len(pieces), len(readers), PIECE)
+    values = torch.zeros(len(pieces), len(readers), PIECE, dtype=torch.float32)
     for piece, rows in zip(pieces, values.numpy(), strict=True):
         for read, row in zip(readers, rows, strict=True):
             row[: piece.last - piece.first] = read(piece.first, piece.last)

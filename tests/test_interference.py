@@ -136,6 +136,21 @@ def test_a_difference_of_zero_has_no_direction(tmp_path):
 
 @pytest.mark.parametrize("storage", ["dense", "lowrank"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_model_that_is_loaded_meanwhile_changes_no_figure(tmp_path, storage, dtype):
+    """from_pretrained sets PyTorch's default dtype while it builds a model, for all threads: here in stage 3's."""
+    pair = {str(s): make_difference(tmp_path, str(s), changes(s, SHAPES), storage, dtype) for s in (1, 2)}
+    alone = measure(pair)
+    kept = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        again = {name: Difference(d.path, d.path.with_suffix(".json")) for name, d in pair.items()}
+        assert measure(again) == alone
+    finally:
+        torch.set_default_dtype(kept)
+
+
+@pytest.mark.parametrize("storage", ["dense", "lowrank"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_single_elements_are_those_of_the_whole_change(tmp_path, storage, dtype):
     difference = make_difference(tmp_path, "d", changes(1, SHAPES), storage, dtype)
     for name in SHAPES:
