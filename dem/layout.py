@@ -11,6 +11,8 @@ from dem.errors import RequestError
 SUMS = {"found": "_found_sum", "best": "_best_sum"}
 """What the results add to `equal` and `hand` for these weights' shares at the sum of found weights, and at the sum that
 is best for them."""
+DERIVED = ("regmean", "terms")
+"""Kinds of differences that stage 3 makes of the domains' ones: projected by RegMean, with a weight for each term."""
 RESERVED = ("base", "merged", "all", *(f"{shares}{at}" for shares in ("equal", "hand") for at in ("", *SUMS.values())))
 """Names that the results give to other things than domains."""
 
@@ -56,8 +58,9 @@ class Layout:
 
     @property
     def merge_output(self) -> Output:
-        """The merged model."""
-        return Output(self.merged_model, _lock_beside(self.merged_model), (self.merged_model,))
+        """The merged model, and the differences that are made for it."""
+        parts = (self.merged_model, *map(self.derived, DERIVED))
+        return Output(self.merged_model, _lock_beside(self.merged_model), parts)
 
     @property
     def results_output(self) -> Output:
@@ -157,6 +160,10 @@ class Layout:
     def diff_index(self, domain: str) -> Path:
         """Which slice of the difference vector is which parameter."""
         return self.root / "diff_vectors" / f"diff_{domain}.json"
+
+    def derived(self, kind: str) -> Path:
+        """Folder of the differences that stage 3 makes of these before it merges (see dem/derived.py)."""
+        return self.root / "diff_vectors" / kind
 
     def diff_summary(self, domain: str, suffix: str) -> Path:
         """Statistics of the difference vector, as `.json` or `.png`."""

@@ -372,10 +372,10 @@ def leave_one_out(request: Request, base: Path, questions: "Questions", domains:
 
 def _terms_opener(request: Request, base: Path, domains: list[str]) -> "Callable[[PreTrainedModel], Terms]":
     """What puts the differences of `domains` on the loaded base, their parameters in the groups of the merge."""
+    from dem.changed_modules import changed_names
     from dem.checkpoints import Checkpoint
     from dem.diffs import Difference
     from dem.search.stage import groups, open_terms
-    from dem.search.terms import changed_names
 
     patterns = [own.pattern for own in request.config.merge.weights_by_parameter]
 

@@ -13,6 +13,7 @@ from test_scores import plain_scores
 from test_team_report import HOSTILE, page_of
 from transformers import AutoModelForCausalLM
 
+from dem.changed_modules import changed_names
 from dem.checkpoints import Checkpoint
 from dem.config import DataConfig, MergeConfig, ParameterWeights, SearchConfig
 from dem.corpus import Corpus
@@ -27,7 +28,6 @@ from dem.search import pictures
 from dem.search.effects import publish_effects
 from dem.search.leave_one_out import _effects, _least, coefficients, effects_of_terms
 from dem.search.stage import groups, open_terms
-from dem.search.terms import changed_names
 
 WEIGHTS = {"web": 0.9, "social": 0.6}
 

@@ -13,6 +13,7 @@ import torch
 from conftest import DOMAINS, make_adapter, make_workplace
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from dem.changed_modules import factors_of
 from dem.checkpoints import Checkpoint
 from dem.command_line import parse_request
 from dem.corpus import Corpus
@@ -28,7 +29,7 @@ from dem.search.objectives import Objective
 from dem.search.optimise import by_gradient, by_grid
 from dem.search.quadratic import FLAT, Limits
 from dem.search.rivals import rivals_of
-from dem.search.terms import Terms, factors_of
+from dem.search.terms import Terms
 
 
 def make_place(workplace, storage="lowrank", **adapter):

@@ -14,6 +14,7 @@ import transformers
 from transformers import PreTrainedModel
 
 import dem
+from dem.changed_modules import changed_names, factors_of
 from dem.checkpoints import Checkpoint
 from dem.common import load_model, load_tokenizer, reuse_freed_memory
 from dem.config import Config, MergeConfig, ParameterWeights, hand_weights
@@ -27,7 +28,7 @@ from dem.layout import Layout
 from dem.merging import require_same_split
 from dem.search.find import Search, find_weights
 from dem.search.quadratic import Limits
-from dem.search.terms import Terms, changed_names, factors_of
+from dem.search.terms import Terms
 
 
 def search_weights(

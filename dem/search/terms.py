@@ -9,7 +9,6 @@ to base + sum_i w_i diff_i, and the gradient by w_i is <gradient by the paramete
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,30 +16,9 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 
+from dem.changed_modules import Factors, changed_names, is_called, places_of
 from dem.checkpoints import Checkpoint
-from dem.common import stored_names
-from dem.diffs import Difference, adapter_fingerprint
-from dem.families import FAMILIES
-from dem.sources import adapter_deltas
-
-Factors = tuple[torch.Tensor, torch.Tensor]
-
-
-def factors_of(difference: Difference, adapter: Path, checkpoint: Checkpoint) -> dict[str, Factors]:
-    """The low-rank changes of `difference`, by stored name, float32: left (rows, rank) and right (rank, columns).
-
-    A vector that is stored densely does not hold them; then the adapter in the folder `adapter` does, if it is still
-    the one that the vector was made of.
-    """
-    names = [parameter.name for parameter in difference.index.parameters]
-    found = {name: factors for name in names if (factors := difference.factors(name))}
-    index = difference.index
-    made_of_it = index.source["kind"] == "adapter" and adapter.is_dir()
-    if found or not made_of_it or adapter_fingerprint(adapter) != index.source["fingerprint"]:
-        return found
-    size = 1 / index.norm if index.normalize == "l2" else 1.0
-    deltas = [delta for delta in adapter_deltas(adapter, checkpoint.folder, checkpoint) if delta.factors]
-    return {d.name: (d.factors[0] * (d.scale * size), d.factors[1]) for d in deltas if d.name in difference}
+from dem.diffs import Difference
 
 
 @dataclass(frozen=True)
@@ -80,13 +58,13 @@ class Terms:
         self._groups = dict(zip(self.changed, group_of or [0] * len(self.changed), strict=True))
         self.weights = torch.zeros(len(differences), max(self._groups.values()) + 1)
         self._checkpoint, self._differences = checkpoint, differences
-        places = _places(model, stored_names(model, checkpoint))
+        places = places_of(model, checkpoint)
         self._products: dict[nn.Module, _Product] = {}
         self.slow: dict[str, list[nn.Parameter]] = {}
         """The parameters that take the slower way, by stored name."""
         for name in self.changed:
             product = self._product(name, factors)
-            if product and all(_is_called(model, path, module) for path, module, _ in places[name]):
+            if product and all(is_called(model, path, module) for path, module, _ in places[name]):
                 self._products |= {module: product for _, module, _ in places[name]}
             else:
                 parameters = {id(p): p for _, module, own in places[name] if (p := module._parameters[own]) is not None}
@@ -169,27 +147,6 @@ class Terms:
         for parameter in parameters:
             parameter.copy_(value.view(parameter.shape))
             parameter.grad = None
-
-
-def changed_names(differences: dict[str, Difference]) -> list[str]:
-    """The stored names of all parameters that one of the differences changes."""
-    return sorted({p.name for difference in differences.values() for p in difference.index.parameters})
-
-
-def _places(model: PreTrainedModel, stored: dict[str, str]) -> dict[str, list[tuple[str, nn.Module, str]]]:
-    """Where each stored tensor is in the model: the path of a module, the module, the parameter's name in it."""
-    places: dict[str, list[tuple[str, nn.Module, str]]] = {}
-    for path, module in model.named_modules():
-        for own in module._parameters:
-            if name := stored.get(f"{path}.{own}".lstrip(".")):
-                places.setdefault(name, []).append((path, module, own))
-    return places
-
-
-def _is_called(model: PreTrainedModel, path: str, module: nn.Module) -> bool:
-    """Whether the model calls this linear module, and does not read its weight past it."""
-    family = FAMILIES.get(model.config.model_type)
-    return isinstance(module, nn.Linear) and path.rpartition(".")[2] not in (family.bypassed if family else ())
 
 
 def _recompute_layers(model: PreTrainedModel) -> list[nn.Module]:
