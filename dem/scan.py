@@ -1,4 +1,4 @@
-"""Mamba's recurrence on a CPU, forwards and backwards, each one loop that Numba compiles (dem/mamba.py has its formula).
+"""Mamba's recurrence (dem/mamba.py has its formula) on a CPU: two loops that Numba compiles, forwards and backwards.
 
 Shapes use b: batch, l: length in tokens, d: inner width, n: state size. The loops see the channels in blocks of BLOCK,
 padded with zeros, and go through b * blocks tasks that share nothing: a thread takes some of them, and the result has
