@@ -161,7 +161,11 @@ def _panel(axes: plt.Axes, summary: dict[str, Any], one: int, two: int) -> Conto
 
 def _marks(summary: dict[str, Any]) -> dict[str, np.ndarray]:
     """The weights found and those that they are compared with, (domains,) each, by the names of MARKERS."""
-    others = {rival["name"]: rival["weights"] for rival in summary["rivals"] if not rival["same_as"]}
+    others = {
+        rival["name"]: rival["weights"]
+        for rival in summary["rivals"]
+        if rival["name"] in MARKERS and not rival["same_as"]
+    }
     marks = {name: np.array([weights[d][0] for d in summary["domains"]]) for name, weights in others.items()}
     return marks | {"found": np.array(summary["found"])[:, 0]}
 
