@@ -14,8 +14,7 @@ is best for them."""
 DERIVED = ("regmean", "terms")
 """Kinds of differences that stage 3 makes of the domains' ones: projected by RegMean, with a weight for each term."""
 SCALARS = "scalars"
-"""What the results call the weights found for whole differences, where the merged model has one for each of their parts.
-"""
+"""What the results call weights found for whole differences, where the merged model has one for each of their parts."""
 RESERVED = (
     "base",
     "merged",
@@ -307,7 +306,7 @@ class Layout:
         return self.results / "leave_one_out.png"
 
     def search_picture(self, what: str) -> Path:
-        """Of the search: its `path`, the `losses` along each weight, the `map` of two weights, or a descent's `steps`."""
+        """Of the search: its `path`, the `losses` along each weight, the `map` of two, or the `steps` of a descent."""
         return self.results / f"weights_search_{what}.png"
 
     @property

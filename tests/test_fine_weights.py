@@ -2,12 +2,12 @@
 
 import csv
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from conftest import DOMAINS, make_adapter, make_workplace
+from safetensors.torch import load_file
 from test_search import documents
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -181,3 +181,55 @@ def test_a_descent_that_was_cut_off_ends_in_the_same_bits(workplace, tmp_path, m
     (other / "state.safetensors").write_bytes((other / "state.safetensors").read_bytes()[:-8])
     descent(place, other, texts, terms, steps=1, learning_rate=0.01)[0].run(other / "steps.csv")
     assert len(calls) > count  # a damaged state is not used
+
+
+# Stage 3.
+
+
+def fine(place, *options) -> int:
+    return place.merge("--merge.weights", "auto", "--merge.normalize", "false", "--search.groups", "terms", *options)
+
+
+def tune_documents(place):
+    tokenizer = AutoTokenizer.from_pretrained(place.base)
+    data = parse_request("", ["--config", str(place.config)], stage=3).config.data
+    corpora = {domain: Corpus(place.layout.parquet_files(domain), data) for domain in DOMAINS}
+    return {domain: encode_documents(corpus.documents("tune"), tokenizer) for domain, corpus in corpora.items()}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_written_model_has_the_losses_that_were_found(tmp_path, tokenizer, monkeypatch, dtype):
+    monkeypatch.setattr("dem.search.descent.EVERY", 2)
+    place = make_workplace(tmp_path, tokenizer, dtype=dtype)
+    adapter = {"targets": ("in_proj", "dt_proj"), "modules_to_save": ["norm_f"]} if dtype == torch.float16 else {}
+    place_with_adapters(place, **adapter)
+    options = ("--search.learning_rate", "0.3", "--search.steps", "4", "--search.penalty", "0", "--merge.scale", "0.5")
+    assert fine(place, *options, "--evaluation.enabled", "false") == 0
+    record = json.loads(place.layout.merge_record.read_text(encoding="utf-8"))
+    found = record["search"]["fine"]
+    assert found["step"] > 0 and record["scale"] == 0.5 and record["normalize"] is False
+    assert {domain: own["weight"] for domain, own in record["domains"].items()} == dict.fromkeys(DOMAINS, 1.0)
+
+    merged = AutoModelForCausalLM.from_pretrained(place.layout.merged_model, dtype=torch.float32).eval()
+    sides = dict(zip(("fitted", "held"), halves(tune_documents(place), 42), strict=True))
+    rounding = {torch.float32: 3e-6, torch.float16: 2e-4, torch.bfloat16: 2e-3}[dtype]
+    for side, texts in sides.items():
+        for domain, own in texts.items():
+            scores = score(merged, own, 64)
+            assert scores.nll.sum() / scores.tokens.sum() == pytest.approx(found[side]["end"][domain], rel=rounding)
+
+    # Its weights are those of the file times those differences: added up apart, in float64.
+    weights = load_file(place.layout.derived("terms") / "weights.safetensors")
+    base, state = Checkpoint(place.base), merged.state_dict()
+    differences = {d: Difference(*place.layout.existing_difference(d)) for d in DOMAINS}
+    for name in {p.name for d in differences.values() for p in d.index.parameters}:
+        wanted = base.read(name).double()
+        for domain, difference in differences.items():
+            own = weights[f"{domain}:{name}"].double()
+            if pair := difference.factors(name):
+                left, right = (half.double() for half in singular_form(pair))
+                wanted += 0.5 * (left * own) @ right
+            else:
+                wanted += 0.5 * own * difference.read(name).double()
+        assert state[name].double() == pytest.approx(wanted.to(dtype).double().numpy(), rel=1e-2, abs=1e-6)
+        assert (state[name].double() - wanted).abs().max() <= wanted.abs().max() * torch.finfo(dtype).eps

@@ -4,6 +4,7 @@ What is found is multiplied into the left factors (or into the change where ther
 of their own, whose plain sum, times merge.scale, is added to the base.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import safetensors.torch
 import torch
 import xxhash
 
+from dem.atomic import write_text
 from dem.changed_modules import Factors
-from dem.common import log
-from dem.config import Config
+from dem.common import log, read_json
+from dem.config import TERMS, Config
 from dem.derived import read_derived, write_derived
 from dem.diffs import Difference
 from dem.evaluation.documents import Document
@@ -23,6 +25,7 @@ from dem.search.descent import EVERY, Descended, Descent
 from dem.search.descent_state import DescentFile
 from dem.search.halves import fingerprints, halves
 from dem.search.objectives import objective_of
+from dem.search.outcome import gain
 from dem.search.singular import sizes_of
 from dem.search.terms import Terms
 
@@ -42,7 +45,8 @@ def refine(
     scalars: np.ndarray,
     content: dict[str, Any],
 ) -> tuple[dict[str, Difference], dict[str, Any]]:
-    """The differences with the weights found from `scalars` (domains,) on, and the record of how.
+    """The differences with the weights found from `scalars` (domains,) on, and the record of how, which is added to the
+    summary of the search.
 
     Args:
         terms: of `factors`; it is numbered anew.
@@ -68,11 +72,14 @@ def refine(
     descent = Descent(terms, sides, objective, settings, config.merge.scale, start, config.data.max_length, kept)
     found = descent.run(layout.descent_table)
     weights = {key: found.weights[numbers] for key, numbers in terms.numbering.of.items()}
-    merged, fingerprint = _write(layout.derived("terms"), differences, factors, weights, settings.groups)
+    merged, fingerprint = _write(layout.derived(TERMS), differences, factors, weights, settings.groups)
     record = {"groups": settings.groups, "weights": len(found.weights), "weights_fingerprint": fingerprint}
     record |= _described(terms.domains, scalars, weights, factors, differences)
+    record |= {"shares": dict(zip(terms.domains, objective.shares.tolist(), strict=True))}
     record |= _told(found, [sum(len(o.ids) - 1 for own in side.values() for o in own) for side in sides])
-    _say(record, objective.shares)
+    summary = read_json(layout.search_summary) | {"fine": record | {"rows": found.told["rows"]}}
+    write_text(layout.search_summary, json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _say(record)
     return merged, record
 
 
@@ -140,21 +147,15 @@ def _told(found: Descended, tokens: list[int]) -> dict[str, Any]:
     return told | {"fitted_tokens": tokens[0], "held_tokens": tokens[1], "seconds": round(found.told["seconds"], 1)}
 
 
-def _say(record: dict[str, Any], shares: np.ndarray) -> None:
+def _say(record: dict[str, Any]) -> None:
     if record["step"] == 0:
         log.info("search: nothing was better on the held-back half than one weight for each domain, which stays")
     for domain, mean in record["mean"].items():
         start, spread = record["start"][domain], record["spread"][domain]
         log.info(f"search: {domain} {mean:.3f} on average, spread {spread:.3f} (began at {start:g})")
-    fitted, held = (gain(record[side], shares) for side in ("fitted", "held"))
+    fitted, held = (gain(record, side) for side in ("fitted", "held"))
     log.info(
         f"search: chosen is step {record['step']} of {record['last_step']}; against one weight for each domain, "
         f"objective {fitted:.5f} nats per token better on the half it stepped on, {held:.5f} on the held-back half; "
         f"{record['forward_tokens']:,} tokens forward, {record['backward_tokens']:,} backward, {record['seconds']} s"
     )
-
-
-def gain(side: dict[str, dict[str, float]], shares: np.ndarray) -> float:
-    """By how many nats per token the objective's mean of one half's losses is better at the end than at the start."""
-    start, end = (np.array(list(side[when].values())) for when in ("start", "end"))
-    return float(shares @ (start - end))
