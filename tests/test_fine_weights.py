@@ -8,17 +8,19 @@ import pytest
 import torch
 from conftest import DOMAINS, make_adapter, make_workplace
 from safetensors.torch import load_file
-from test_search import documents
+from test_search import documents, merged_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from dem import merge_model
 from dem.changed_modules import factors_of
 from dem.checkpoints import Checkpoint
 from dem.command_line import parse_request
 from dem.config import SearchConfig
 from dem.corpus import Corpus
 from dem.diffs import Difference
-from dem.errors import RequestError
+from dem.errors import RequestError, run_script
 from dem.evaluation.documents import encode_documents
+from dem.evaluation.metrics import read_metrics
 from dem.evaluation.perplexity import score
 from dem.search.descent import PATIENCE, Descent
 from dem.search.descent_state import DescentFile
@@ -49,7 +51,7 @@ def place_with_adapters(workplace, **adapter):
     return workplace
 
 
-def open_fine(place, groups, layout=None):
+def open_fine(place, groups):
     checkpoint = Checkpoint(place.base)
     model = AutoModelForCausalLM.from_pretrained(place.base, dtype=torch.float32).eval()
     differences = {d: Difference(*place.layout.existing_difference(d)) for d in DOMAINS}
@@ -233,3 +235,64 @@ def test_the_written_model_has_the_losses_that_were_found(tmp_path, tokenizer, m
                 wanted += 0.5 * own * difference.read(name).double()
         assert state[name].double() == pytest.approx(wanted.to(dtype).double().numpy(), rel=1e-2, abs=1e-6)
         assert (state[name].double() - wanted).abs().max() <= wanted.abs().max() * torch.finfo(dtype).eps
+
+
+def test_the_report_tells_the_gains_on_fitted_held_back_and_test_text(workplace, monkeypatch):
+    monkeypatch.setattr("dem.search.descent.EVERY", 2)
+    place, layout = place_with_adapters(workplace), workplace.layout
+    options = ("--search.groups", "modules", "--search.learning_rate", "0.3", "--search.steps", "4")
+    assert fine(place, *options) == 0
+    record = json.loads(layout.merge_record.read_text(encoding="utf-8"))
+    found = record["search"]["fine"]
+    assert found["weights"] == 12 and found["groups"] == "modules"
+    metrics = read_metrics(layout.metrics)
+    assert list(metrics.models)[: len(DOMAINS) + 2] == ["base", *DOMAINS, "scalars"]
+
+    # The weights for whole differences are measured on those that the search began with, and so are equal ones.
+    differences = {d: Difference(*layout.existing_difference(d)) for d in DOMAINS}
+    tokenizer = AutoTokenizer.from_pretrained(place.base)
+    data = parse_request("", ["--config", str(place.config)], stage=3).config.data
+    tests = [encode_documents(Corpus(layout.parquet_files(d), data).documents("test"), tokenizer) for d in DOMAINS]
+    for name, weights in (("scalars", found["start"].values()), ("equal", [0.5, 0.5])):
+        scores = score(merged_model(place, differences, weights), sum(tests, []), 64)
+        assert metrics.models[name].perplexity["all"].perplexity == pytest.approx(scores.perplexity, rel=1e-5)
+
+    # Without a domain's term, the merged model is without that domain's weighted difference.
+    derived = {
+        d: Difference(layout.derived("terms") / f"diff_{d}.npy", layout.derived("terms") / f"diff_{d}.json")
+        for d in DOMAINS
+    }
+    rows = list(csv.DictReader(layout.leave_one_out.open(encoding="utf-8")))
+    tune = tune_documents(place)
+    (row,) = (row for row in rows if row["term"] == "web" and row["text"] == "social")
+    own = score(merged_model(place, derived, [0, 1]), tune["social"], 64)
+    assert own.perplexity == pytest.approx(float(next(v for k, v in row.items() if "without" in k)), rel=1e-4)
+
+    report = layout.report.read_text(encoding="utf-8")
+    gains = {
+        side: -sum(s * (found[side]["start"][d] - found[side]["end"][d]) for d, s in found["shares"].items())
+        for side in ("fitted", "held")
+    }
+    for side, where in (("fitted", "that they were fitted to"), ("held", "held back to stop by")):
+        assert f"**{np.expm1(gains[side]):+.2%}** on the half" in report and where in report
+    assert f"test documents by {metrics.against['scalars'].relative:+.2%}" in report
+    assert "no record of its training" in report and "not made from an adapter" not in report
+    assert layout.search_picture("steps").stat().st_size > 10_000
+    before, made = layout.merge_record.read_bytes(), []
+    monkeypatch.setattr(Losses, "at", lambda *_, **__: made.append(1))
+    assert fine(place, *options, "--evaluation.enabled", "false") == 0
+    assert layout.merge_record.read_bytes() == before and made == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--merge.normalize", "true"), ["search.groups terms", "merge.normalize false"]),
+        (("--search.objective", "worst"), ["search.groups terms", "search.objective worst"]),
+        (("--search.method", "grid"), ["search.groups", "search.method grid"]),
+        (("--search.groups", "layers"), ["search.groups", "terms", "modules"]),
+    ],
+)
+def test_what_has_no_meaning_with_a_weight_for_each_term_is_refused(tmp_path, refused, options, words):
+    arguments = ["--base_model", "x", "--root", str(tmp_path), "--merge.weights", "auto", "--merge.normalize", "false"]
+    refused(run_script(lambda: merge_model.main([*arguments, "--search.groups", "terms", *options])), *words)
