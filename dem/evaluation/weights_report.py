@@ -47,7 +47,7 @@ def comparison_lines(evidence: Evidence) -> list[str]:
 
 
 def _generalised(fine: dict, tested: Change | None) -> str:
-    """What the weights of terms or modules gained on text they were fitted to, on text they were chosen by, on neither."""
+    """What the weights gained on text that they were fitted to, on text that they were chosen by, and on neither."""
     fitted, held = (figure(math.expm1(-gain(fine, side)), "+.2%", 0) for side in ("fitted", "held"))
     return (
         f"From one weight for each domain to one for each of {fine['weights']:,} {as_text(fine['groups'])}, the "
