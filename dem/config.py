@@ -140,6 +140,8 @@ SHIPPED_PROMPTS = Path(__file__).parent / "evaluation" / "prompts.jsonl"
 
 AUTO = "auto"
 """What merge.weights says for weights that are to be found."""
+TERMS, MODULES = "terms", "modules"
+"""What search.groups says for a weight of each singular direction, and of each domain's change of a parameter."""
 
 
 @dataclass
@@ -215,17 +217,34 @@ class SearchConfig(Section):
     from equal weights whose sum is 1."""
     bound: PositiveFloat = 5
     """Largest sum of the weights where merge.normalize is false; with true it is 1."""
-    groups: list[PatternText] = field(default_factory=list)
+    groups: list[PatternText] | Literal["terms", "modules"] = field(default_factory=list)
     """Regular expressions, searched in parameters' names: the parameters of each get weights of their own, the others
-    share theirs."""
+    share theirs. Or terms: a weight for each singular direction of each difference; or modules: one for each domain's
+    change of each parameter. Both are found by steps of Adam, on one half of the tune documents, watched on the other.
+    """
     penalty: NonNegativeFloat = 0.01
-    """What the groups' weights pay for being apart: nats per token and squared distance from their mean."""
+    """What the groups' weights pay for being apart: nats per token and squared distance from their mean. With terms or
+    modules: for the mean squared distance of each domain's weights from the one that was found for all of them."""
+    steps: PositiveInt = 400
+    """Steps of Adam at most, with groups terms or modules."""
+    learning_rate: LearningRate = 0.02
+    """Of these steps: about how far a weight moves in each."""
     tokens: PositiveInt = 20_000
     """Tokens of each domain's tune documents that are looked at, at most (whole documents, drawn at random)."""
     seed: Seed = 42
     """Of the choice of documents."""
     map: list[Text] = field(default_factory=list)
     """Two or three domains whose weights the picture of the loss is drawn over; without them, the two largest."""
+
+    @property
+    def fine(self) -> bool:
+        """Whether each domain has more weights than one for each pattern: terms or modules."""
+        return isinstance(self.groups, str)
+
+    @property
+    def patterns(self) -> list[str]:
+        """The patterns of the groups of parameters that have weights of their own."""
+        return [] if self.fine else self.groups
 
 
 @dataclass

@@ -81,6 +81,16 @@ def _auto_mistakes(merge: MergeConfig) -> list[str]:
     return mistakes
 
 
+def _fine_mistakes(config: Config) -> list[str]:
+    """Of a weight for each term or module."""
+    mistakes, groups = [], f"search.groups {config.search.groups}"
+    if config.merge.normalize:
+        mistakes.append(f"{groups} needs merge.normalize false: its weights are free, and a sum of 1 has no meaning")
+    if config.search.objective == "worst":
+        mistakes.append(f"{groups} has no use with search.objective worst, which steps on some of the text do not see")
+    return mistakes
+
+
 def _search_mistakes(config: Config) -> list[str]:
     search = config.search
     mistakes = []
@@ -97,6 +107,8 @@ def _search_mistakes(config: Config) -> list[str]:
         mistakes.append("search.map names two or three different domains, or none")
     if unknown := [domain for domain in search.map if domain not in config.domains]:
         mistakes.append(f"search.map names {', '.join(unknown)}, not among the config's domains")
+    if config.merge.weights == AUTO and search.fine:
+        mistakes += _fine_mistakes(config)
     if search.groups and search.method == "grid":
         mistakes.append("search.groups has no use with search.method grid")
     return mistakes

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from dem.search.regmean import Projection
     from dem.search.terms import Terms
 
+    Differences = dict[str, Difference]
+    """By domain."""
+
 
 def main(argv: list[str] | None = None) -> None:
     """Merge, and evaluate unless the config says not to, as the only run that does so."""
@@ -101,13 +104,14 @@ def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: 
     differences, records = inputs.differences, {}
     projecting = searching = None
     if inputs.projection:
-        differences, records["regmean"], projecting = project(request, base, differences, inputs.projection)
+        differences, records["regmean"], projecting = project(request, differences, base, inputs.projection)
+    merged = differences
     if inputs.tune_documents:
-        request, records["search"], searching = search(request, base, differences, inputs.tune_documents)
-    seconds, compared = merge(request, base, differences, inputs, records)
+        request, records["search"], searching, merged = search(request, differences, base, inputs.tune_documents)
+    seconds, compared = merge(request, merged, base, inputs, records)
     describe_merge(request, domains, Durations(seconds, searching, regmean=projecting), compared)
     if inputs.evaluation:
-        evaluate(request, base, differences, inputs.evaluating, **vars(inputs.evaluation))
+        evaluate(request, base, (differences, merged), inputs.evaluating, **vars(inputs.evaluation))
 
 
 def _domains_of(request: Request) -> list[str]:
@@ -133,6 +137,11 @@ def say_what_follows(request: Request, domains: list[str], base: Path, inputs: "
     if inputs.tune_documents:
         found_on = ", ".join(f"{domain} {len(some):,}" for domain, some in inputs.tune_documents.items())
         lines.append("search: the weights would be found first, in three to four passes over the tune documents")
+        if request.config.search.fine:
+            lines.append(
+                f"search: then one for each of the {request.config.search.groups}, in up to "
+                f"{request.config.search.steps} steps of Adam on half of them"
+            )
         lines.append(f"search: of these documents it looks at {found_on}")
     if inputs.evaluation:
         lines += plan_evaluation(request.config, request.layout, base, domains, inputs.evaluation).lines()
@@ -146,8 +155,8 @@ def say_what_follows(request: Request, domains: list[str], base: Path, inputs: "
 
 
 def project(
-    request: Request, base: Path, differences: "dict[str, Difference]", projection: "Projection"
-) -> "tuple[dict[str, Difference], dict[str, Any], float]":
+    request: Request, differences: "Differences", base: Path, projection: "Projection"
+) -> "tuple[Differences, dict[str, Any], float]":
     """Let each difference act where its domain lives: the projected ones, the record of how, and the seconds."""
     from dem.evaluation.timing import Timed
     from dem.search.regmean import project_differences
@@ -158,9 +167,14 @@ def project(
 
 
 def search(
-    request: Request, base: Path, differences: "dict[str, Difference]", tune_documents: "dict[str, list[Document]]"
-) -> tuple[Request, dict[str, Any], float]:
-    """Find the weights of `differences`: the request with them, the record of how they were found, and the seconds."""
+    request: Request, differences: "Differences", base: Path, tune_documents: "dict[str, list[Document]]"
+) -> "tuple[Request, dict[str, Any], float, Differences]":
+    """Find the weights of `differences`.
+
+    Returns:
+        The request with them, the record of how they were found, the seconds, and the differences that they are for:
+        others than were given where each of their terms or modules has a weight.
+    """
     from dem.common import log
     from dem.evaluation.timing import Timed
     from dem.search import pictures
@@ -168,20 +182,16 @@ def search(
 
     layout = request.layout
     with Timed() as searching:
-        settings, found = search_weights(request.config, layout, base, differences, tune_documents)
+        settings, found, merged = search_weights(request.config, layout, base, differences, tune_documents)
     log.info(f"search: done in {searching.seconds:.1f} s")
     pictures.draw(layout, request.config.search.map)
-    return replace(request, config=replace(request.config, merge=settings)), found, searching.seconds
+    return replace(request, config=replace(request.config, merge=settings)), found, searching.seconds, merged
 
 
 def merge(
-    request: Request,
-    base: Path,
-    differences: "dict[str, Difference]",
-    inputs: "Inputs",
-    records: dict[str, dict[str, Any]],
+    request: Request, differences: "Differences", base: Path, inputs: "Inputs", records: dict[str, dict[str, Any]]
 ) -> "tuple[float, Interference | None]":
-    """Write merged_model/ from the base in the folder `base` and `differences`, by domain.
+    """Write merged_model/ from the base in the folder `base` and `differences`.
 
     `records` say how these and the weights were found, for the provenance.
 
@@ -263,7 +273,7 @@ def describe_merge(
 def evaluate(
     request: Request,
     base: Path,
-    differences: "dict[str, Difference]",
+    differences: "tuple[Differences, Differences]",
     evaluating: "Timed",
     adapters: dict[str, Path],
     models: dict[str, Path],
@@ -274,8 +284,8 @@ def evaluate(
 ) -> None:
     """Compare base, domain models and merged model on the test splits and the prompts; write results/.
 
-    `differences` are those that were merged, by domain;
-    `evaluating` has counted the seconds that the reading of what follows took.
+    `differences` are those that other weights are of, which the found ones are compared with, and those that were
+    merged; `evaluating` has counted the seconds that the reading of what follows took.
     """
     from dem.atomic import write_text
     from dem.common import load_tokenizer, log, read_json
@@ -313,7 +323,7 @@ def evaluate(
     others, steps = measured(rivals), {f"sum of {shares}": pair for shares, pair in sum_steps(rivals).items()}
     patterns = [own.pattern for own in config.merge.weights_by_parameter]
     subjects = subjects_of(layout, base, adapters, models, baselines, others, patterns)
-    terms_of = _terms_opener(request, base, differences)
+    terms_of = _terms_opener(request, base, differences[0])
     with evaluating:
         results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
@@ -324,7 +334,7 @@ def evaluate(
     pictures.perplexity(metrics, layout.perplexity_picture)
     lone_seconds = None
     if METHODS[config.merge.method].is_sum:
-        lone_seconds = leave_one_out(request, base, questions, differences)
+        lone_seconds = leave_one_out(request, base, questions, differences[1])
     durations = add_durations(layout, evaluation=evaluating.seconds, leave_one_out=lone_seconds)
     answers = Answers(
         prompts,
@@ -360,9 +370,7 @@ def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", 
     log.info(durations_line(durations))
 
 
-def leave_one_out(
-    request: Request, base: Path, questions: "Questions", differences: "dict[str, Difference]"
-) -> float | None:
+def leave_one_out(request: Request, base: Path, questions: "Questions", differences: "Differences") -> float | None:
     """Measure what each merged domain's term adds and costs to each of them on the tune splits, where that can be done.
 
     `questions` are those of the test splits. Returns the seconds that it took, if it could be done.
@@ -389,10 +397,8 @@ def leave_one_out(
     return measuring.seconds
 
 
-def _terms_opener(
-    request: Request, base: Path, differences: "dict[str, Difference]"
-) -> "Callable[[PreTrainedModel], Terms]":
-    """What puts the differences on the loaded base, their parameters in the groups of the merge."""
+def _terms_opener(request: Request, base: Path, differences: "Differences") -> "Callable[[PreTrainedModel], Terms]":
+    """What puts the `differences` on the loaded base, their parameters in the groups of the merge."""
     from dem.changed_modules import changed_names
     from dem.checkpoints import Checkpoint
     from dem.search.stage import groups, open_terms

@@ -9,6 +9,8 @@ import xxhash
 
 from dem.checkpoints import files_fingerprint
 from dem.common import read_json
+from dem.config import TERMS
+from dem.derived import origin
 from dem.diffs import adapter_fingerprint
 from dem.evaluation.answers import provenance_hash
 from dem.layout import Layout
@@ -45,14 +47,15 @@ def subjects_of(
         adapters: folder of each domain's adapter, by domain.
         models: folder of the fully fine-tuned model of each of the other domains, by domain.
         mixtures: folder of the adapter trained on each mixture of domains, by its name.
-        rivals: by name, other weights of the merged differences to compare with: by domain, of each group.
+        rivals: by name, other weights of the differences to compare with: by domain, of each group. They are of the
+            merged ones or, where these were made by a weight for each term, of those that they were made from.
         patterns: of the groups of parameters, whose last one has none.
     """
     record = read_json(layout.merge_record)
     subjects = subjects_beside(record, base, adapters, models, mixtures)
     for name, weights in rivals.items():
         coefficients = [[record["scale"] * weight for weight in weights[domain]] for domain in record["domains"]]
-        subjects.append(weighted(layout, base, name, coefficients, patterns))
+        subjects.append(weighted(layout, base, name, coefficients, patterns, begun_with(record)))
     return [*subjects, merged_subject(layout)]
 
 
@@ -77,7 +80,8 @@ def subjects_beside(
             own = f"{base_fingerprint} with {adapter_fingerprint(adapters[domain])}"
             subjects.append(Subject(domain, adapters[domain], own, is_adapter=True))
         elif domain in models:
-            own = _hash(merged["source"]["fingerprint"], models[domain])
+            _, source = origin(merged["difference_fingerprint"], merged["source"])
+            own = _hash(source["fingerprint"], models[domain])
             subjects.append(Subject(domain, models[domain], own))
     for name, adapter in mixtures.items():
         own = f"{base_fingerprint} with {adapter_fingerprint(adapter)}"
@@ -85,15 +89,29 @@ def subjects_beside(
     return subjects
 
 
+def begun_with(record: dict[str, Any]) -> list[str]:
+    """The fingerprints of the differences that a search began with: the merged ones, or what their terms are from."""
+    return [
+        merged["source"]["fingerprint"] if merged["source"]["kind"] == TERMS else merged["difference_fingerprint"]
+        for merged in record["domains"].values()
+    ]
+
+
 def weighted(
-    layout: Layout, base: Path, name: str, coefficients: list[list[float]], patterns: Sequence[str] = ()
+    layout: Layout,
+    base: Path,
+    name: str,
+    coefficients: list[list[float]],
+    patterns: Sequence[str] = (),
+    vectors: list[str] | None = None,
 ) -> Subject:
     """The base plus `coefficients` (domains, groups) of the merged differences; the last group is what has no pattern.
 
-    Its fingerprint depends on those differences only that take part.
+    Its fingerprint depends on those differences only that take part. `vectors` are their fingerprints where they are
+    not the merged ones.
     """
     record = read_json(layout.merge_record)
-    vectors = [merged["difference_fingerprint"] for merged in record["domains"].values()]
+    vectors = vectors or [merged["difference_fingerprint"] for merged in record["domains"].values()]
     added = {vector: own for vector, own in zip(vectors, coefficients, strict=True) if any(own)}
     content = f"{_hash(record['base']['fingerprint'], base)} plus {added} by {list(patterns)}"
     return Subject(name, base, xxhash.xxh3_128(content.encode()).hexdigest(), coefficients=coefficients)

@@ -1,12 +1,14 @@
 """What the report says of weights that were found: where the search ended, and what their shares and sum gained."""
 
+import math
+
 from dem.evaluation.digits import figure
 from dem.evaluation.evidence import Evidence, Missing
 from dem.evaluation.intervals import Change, sure
 from dem.evaluation.metrics import ALL, Metrics
 from dem.evaluation.report import as_text, captioned, link
-from dem.layout import Layout
-from dem.search.outcome import ends_in_words
+from dem.layout import SCALARS, Layout
+from dem.search.outcome import ends_in_words, gain
 from dem.search.rivals import FOUND, GIVEN, SHARES, in_words, models_of, sum_in_words
 
 OBJECTIVES = {
@@ -21,6 +23,8 @@ CAPTIONS = {
     "path": "What was looked at, on some of the tune documents: the start, one weight after the other moved for "
     "the curvature, and then the best weights of the model. Their loss may rise where that of all tune documents, by "
     "which the weights are found, falls.",
+    "steps": "The steps of Adam: the windows that they see change from step to step, and so does their loss; the "
+    "held-back half is the same each time, and by its loss the step is chosen.",
 }
 
 
@@ -31,7 +35,9 @@ def comparison_lines(evidence: Evidence) -> list[str]:
         return []
     lines = ["Perplexity of the merged model on all test documents, relative to", ""]
     lines += [_line(rival, search["rivals"], evidence.metrics) for rival in search["rivals"]]
-    if evidence.record.get("normalize"):
+    if "fine" in search:
+        lines += ["", _generalised(search["fine"], evidence.metrics.against.get(SCALARS))]
+    elif evidence.record.get("normalize"):
         lines += ["", "The weights of all add up to 1 (`merge.normalize`), so that only their shares differ."]
     else:
         for shares in dict.fromkeys(rival["shares"] for rival in search["rivals"]):
@@ -55,6 +61,17 @@ def regmean_lines(evidence: Evidence) -> list[str]:
         f"own mean. It took {record['seconds']:.0f} s.",
         "",
     ]
+
+
+def _generalised(fine: dict, tested: Change | None) -> str:
+    """What the weights gained on text that they were fitted to, on text that they were chosen by, and on neither."""
+    fitted, held = (figure(math.expm1(-gain(fine, side)), "+.2%", 0) for side in ("fitted", "held"))
+    return (
+        f"From one weight for each domain to one for each of {fine['weights']:,} {as_text(fine['groups'])}, the "
+        f"perplexity changed by **{fitted}** on the half of the tune documents that they were fitted to and by "
+        f"**{held}** on the half that was held back to stop by (both as the search counts the domains), and on the "
+        f"test documents by {weighed(tested)}. What the first gained and the last did not was learned by heart."
+    )
 
 
 def _search(evidence: Evidence) -> dict | None:
@@ -117,7 +134,8 @@ def weights_section(evidence: Evidence, layout: Layout) -> list[str]:
     if not search:
         return []
     domains = evidence.record["domains"]
-    weights = ", ".join(f"{as_text(d)} {s['weight']:g}{_flat(search, d)}" for d, s in domains.items())
+    given = search["fine"]["start"] if "fine" in search else {d: s["weight"] for d, s in domains.items()}
+    weights = ", ".join(f"{as_text(d)} {weight:g}{_flat(search, d)}" for d, weight in given.items())
     lines = [
         "## Weights",
         "",
@@ -130,11 +148,26 @@ def weights_section(evidence: Evidence, layout: Layout) -> list[str]:
             f"{search['flat_within']:g} nats per token, the other weights adjusting."
         )
     lines += [line for sentence in ends_in_words(search.get("ends", []), as_text) for line in ("", f"**{sentence}.**")]
+    if "fine" in search:
+        lines += ["", _fine(search["fine"])]
     lines.append("")
     for what, caption in CAPTIONS.items():
         lines += captioned(layout.search_picture(what), f"The search for weights: {what}", caption)
     links = f"{link(layout.search_table, 'Every evaluation')}, {link(layout.search_summary, 'everything found')}"
+    if "fine" in search:
+        links += f", {link(layout.descent_table, 'the steps of Adam')}"
     return [*lines, f"{links}."]
+
+
+def _fine(fine: dict) -> str:
+    """How the weights of terms or modules were found from these, and what they are."""
+    means = (f"{as_text(d)} {mean:.3f} (spread {fine['spread'][d]:.3f})" for d, mean in fine["mean"].items())
+    return (
+        f"From these on, **a weight for each of {fine['weights']:,} {as_text(fine['groups'])}** was found by Adam on "
+        f"{fine['fitted_tokens']:,} of the tokens; by the other {fine['held_tokens']:,}, step {fine['step']} of "
+        f"{fine['last_step']} was chosen. On average, each weight counting by the squared size of what it multiplies: "
+        f"{', '.join(means)}. They are free: neither their signs nor `search.bound` limits them."
+    )
 
 
 def _flat(search: dict, domain: str) -> str:

@@ -178,10 +178,10 @@ def find_weights(
 
             return best_sum(there, objective, shares, limits.bound, model, weights.sum(0).mean())
 
-        rivals = rivals_of(guessed, search.domains, weights, limits, best_of)
+        rivals = rivals_of(guessed, search.domains, weights, limits, best_of, merged=not settings.fine)
     values = {"value": objective.value(losses), "value_of_start": objective.value(at_start)}
     record = _record(search, settings, values, _flat(search, objective, weights, model, limits))
-    record |= {"ends": ends_of(weights, search.domains, settings.groups, limits), "rivals": rivals}
+    record |= {"ends": ends_of(weights, search.domains, settings.patterns, limits), "rivals": rivals}
     content = {
         "format": FORMAT,
         **named,
