@@ -27,6 +27,7 @@ from dem.evaluation.mixture_costs import cost_lines
 from dem.evaluation.report import TEXT_METRICS, as_text
 from dem.evaluation.report import captioned as _picture
 from dem.evaluation.report import link as _link
+from dem.evaluation.retention_report import retention_section, retention_sentence
 from dem.evaluation.tables import change_in_percent
 from dem.evaluation.weights_report import comparison_lines, weighed, weights_section
 from dem.layout import Layout
@@ -48,6 +49,7 @@ def report_page(evidence: Evidence, layout: Layout) -> str:
         ["## The plan's criteria", "", *criteria_table(met), "", _link(layout.acceptance, "How they are taken, and"
           " the figures of each domain")],
         _perplexity_section(evidence, layout),
+        retention_section(evidence),
         _comparison_section(evidence),
         weights_section(evidence, layout),
         leave_one_out_section(layout, not isinstance(evidence.record, Missing) and "search" in evidence.record),
@@ -84,7 +86,7 @@ def _perplexity_verdict(evidence: Evidence) -> str:
     text += f", while the plan wants {GAIN[0]:.0%}." if 0 < -whole.change.relative < GAIN[0] else "."
     if whole.change.low is None:
         text += f" So few test documents ({whole.documents}) do not tell how sure that is."
-    return text + _domains_verdict(evidence.metrics)
+    return " ".join(filter(None, [text + _domains_verdict(evidence.metrics), retention_sentence(evidence.metrics)]))
 
 
 def _domains_verdict(metrics: Metrics) -> str:
