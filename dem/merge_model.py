@@ -96,13 +96,16 @@ def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: 
     from dem.evaluation.durations import Durations
 
     inputs = check(request, domains, base, notes)
-    found = searching = None
+    asked, found, searching = request, None, None
     if inputs.tune_documents:
         request, found, searching = search(request, domains, base, inputs.tune_documents)
     seconds, compared = merge(request, domains, base, inputs.left_out, found)
     describe_merge(request, domains, Durations(seconds, searching), compared)
     if inputs.evaluation:
-        evaluate(request, base, inputs.evaluating, **vars(inputs.evaluation))
+        from dem.evaluation.inputs import after_the_search
+
+        evaluation = after_the_search(asked, domains, base, inputs.evaluation)
+        evaluate(request, base, inputs.evaluating, **vars(evaluation))
 
 
 def _domains_of(request: Request) -> list[str]:
@@ -264,12 +267,15 @@ def evaluate(
     from dem.atomic import write_text
     from dem.common import load_tokenizer, log, read_json
     from dem.evaluation import pictures
+    from dem.evaluation.advice import advice
     from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import Questions, compare
     from dem.evaluation.documents import encode_documents
     from dem.evaluation.durations import add_durations
+    from dem.evaluation.evidence import gather
     from dem.evaluation.metrics import make_metrics
     from dem.evaluation.rate import ask_judge, publish
+    from dem.evaluation.retention_report import retention_sentence
     from dem.evaluation.subjects import fingerprints_of, subjects_of
     from dem.evaluation.tables import metric_table
     from dem.search.rivals import measured, sum_steps
@@ -317,6 +323,8 @@ def evaluate(
     )
     publish(answers, layout)
     _say_measured(layout, metrics, durations, time.monotonic() - began)
+    for line in (retention_sentence(metrics, str), advice(gather(layout))):
+        log.info(line)
     if config.evaluation.judge:
         ask_judge(config.evaluation.judge, answers, layout)
 

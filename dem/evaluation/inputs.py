@@ -1,11 +1,12 @@
 """What an evaluation reads, checked before any work."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dem.checkpoints import Checkpoint
 from dem.command_line import Request
 from dem.common import load_tokenizer, log
+from dem.config import AUTO, FOUND, Config
 from dem.corpus import Corpus
 from dem.diffs import Difference
 from dem.evaluation.generation import require_room
@@ -35,6 +36,29 @@ class EvaluationInputs:
     harness: Harness | None
 
 
+YET_TO_COME = "its shares are the weights that are to be found first"
+
+
+def waiting(config: Config) -> list[str]:
+    """The mixtures whose shares are not known before this run's search."""
+    mixtures = config.data.mixtures if config.merge.weights == AUTO else {}
+    return [name for name, shares in mixtures.items() if shares == FOUND]
+
+
+def after_the_search(request: Request, domains: list[str], base: Path, inputs: EvaluationInputs) -> EvaluationInputs:
+    """The inputs with the mixtures whose shares the search has found; `request` is the one from before it."""
+    if not (names := waiting(request.config)):
+        return inputs
+    return replace(inputs, mixtures=inputs.mixtures | _mixtures(request, domains, base, names))
+
+
+def _mixtures(request: Request, domains: list[str], base: Path, names: list[str]) -> dict[str, Mixture]:
+    config, layout = request.config, request.layout
+    files = {domain: layout.parquet_files(domain) for domain in config.domains}
+    base_fingerprint = Difference(*layout.existing_difference(domains[0])).index.base["fingerprint"]
+    return find_mixtures(config, layout, files, base, base_fingerprint, names)
+
+
 def evaluation_inputs(request: Request, domains: list[str], base: Path) -> EvaluationInputs:
     """Read and check what an evaluation of a merge of `domains` on the base in the folder `base` needs.
 
@@ -59,8 +83,8 @@ def evaluation_inputs(request: Request, domains: list[str], base: Path) -> Evalu
     for domain in files:
         log.info(layout.parquet_listing(domain))
     corpora = {domain: Corpus(paths, config.data) for domain, paths in files.items()}
-    base_fingerprint = Difference(*layout.existing_difference(domains[0])).index.base["fingerprint"]
-    mixtures = find_mixtures(config, layout, files, base, base_fingerprint)
+    mixtures = _mixtures(request, domains, base, [name for name in config.data.mixtures if name not in waiting(config)])
+    mixtures |= {name: Mixture({}, YET_TO_COME, found=True) for name in waiting(config)}
     there = {domain: folder for domain, folder in models.items() if folder}
     harness = prepare_harness(config.evaluation.harness) if config.evaluation.harness else None
     if harness and harness.note:

@@ -64,13 +64,15 @@ class Mixture:
     """A mixture of the config."""
 
     shares: dict[str, float]
-    """By domain, adding up to 1."""
+    """By domain, adding up to 1; empty where they are yet to be found."""
     note: str | None = None
     """Why there is nothing to compare with, and what to do about it; None if there is."""
     seconds: float | None = None
     """Of its training."""
     tokens: int | None = None
     """That it was trained on."""
+    found: bool = False
+    """Whether its shares are weights that a search found."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ def make_metrics(
     compared = [name for name in [*mixtures, *others] if name in by_name]
     found = {name: changes_together(by_name[name], [by_name["merged"]])[0] for name in compared}
     against = {name: change for name, change in found.items() if change}
-    steps = {what: pair for what, pair in (pairs or {}).items() if set(pair) <= set(by_name)}
+    pairs = dict(pairs or {}) | mixture_pairs(mixtures)
+    steps = {what: pair for what, pair in pairs.items() if set(pair) <= set(by_name)}
     found = {what: changes_together(by_name[second], [by_name[first]])[0] for what, (first, second) in steps.items()}
     between = {what: change for what, change in found.items() if change}
     return Metrics(
@@ -178,6 +181,15 @@ def make_metrics(
         between=between,
         retention=retention_of(by_name),
     )
+
+
+def mixture_pairs(mixtures: Mapping[str, Mixture]) -> dict[str, tuple[str, str]]:
+    """Which mixtures are compared with each other, by the name of that in Metrics.between.
+
+    Each of found weights is, with each of other shares.
+    """
+    found = [name for name, mixture in mixtures.items() if mixture.found]
+    return {f"{one} against {other}": (one, other) for one in found for other in mixtures if other not in found}
 
 
 def _column(scores: list[Scores], changed: list[Change | None]) -> list[Perplexity | None]:

@@ -23,9 +23,9 @@ def ratios_of_means(
 ) -> list[Ratio]:
     """What part each model's mean difference of the domains' losses per token is of that of `whole`, all against base.
 
-    The interval is Fieller's (1954), of all ratios r at which (mean of the model) - r * (mean of `whole`) may be 0. That
-    is studentised and resampled as a change is, both means of the same documents (Hwang 1995, Statistica Sinica 5). It
-    has no end where the mean of `whole` is not far enough from 0.
+    The interval is Fieller's (1954), of all ratios r at which (mean of the model) - r * (mean of `whole`) may be 0.
+    That is studentised and resampled as a change is, both means of the same documents (Hwang 1995, Statistica Sinica
+    5). It has no end where the mean of `whole` is not far enough from 0.
 
     Args:
         base: as `models` and `whole`, by domain; all are numbers, of the same tokens, and each domain has documents.

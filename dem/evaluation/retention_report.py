@@ -1,5 +1,7 @@
 """What the report says of how much of the adapters' gains at home is kept."""
 
+from collections.abc import Callable
+
 from dem.evaluation.digits import figure
 from dem.evaluation.evidence import Evidence, Missing
 from dem.evaluation.intervals import Change
@@ -9,8 +11,8 @@ from dem.evaluation.report import as_text
 from dem.evaluation.retention import Kept, Retention
 
 
-def retention_sentence(metrics: Metrics) -> str:
-    """In one sentence, plain text: what the merged model keeps, and beside it each mixture; empty if never measured."""
+def retention_sentence(metrics: Metrics, name: Callable[[str], str] = as_text) -> str:
+    """What the merged model keeps, and beside it each mixture, whose names `name` writes; empty if never measured."""
     found = metrics.retention
     if not found:
         return ""
@@ -21,7 +23,7 @@ def retention_sentence(metrics: Metrics) -> str:
     text = f"Of what the adapters gain at home ({_change(found.home)} on the mean of {_domains(found)}) "
     text += f"the merged model keeps {kept}"
     mixtures = [name for name in metrics.mixtures if name in found.models]
-    text += "".join(f", the mixture {as_text(n)} {ratio_in_words(found.models[n], ' ({} to {})')}" for n in mixtures)
+    text += "".join(f", the mixture {name(n)} {ratio_in_words(found.models[n], ' ({} to {})')}" for n in mixtures)
     return f"{text}."
 
 

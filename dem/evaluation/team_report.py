@@ -18,6 +18,7 @@ from dem.evaluation.acceptance import (
     criteria,
     criteria_table,
 )
+from dem.evaluation.advice import advice
 from dem.evaluation.answers import provenance_hash
 from dem.evaluation.digits import in_figures
 from dem.evaluation.evidence import Evidence, Missing, gather, not_merged
@@ -173,7 +174,7 @@ def _comparison_section(evidence: Evidence) -> list[str]:
     if mixtures:
         lines = [f"- the adapter trained on the mixture {as_text(n)}: {weighed(c)}" for n, c in mixtures.items()]
         parts.append(["Perplexity of the merged model on all test documents, relative to", "", *lines])
-    parts.append(cost_lines(evidence.metrics.mixtures, evidence))
+    parts += [cost_lines(evidence.metrics.mixtures, evidence), [advice(evidence, as_text)]]
     lines = [line for part in parts if part for line in ("", *part)]
     return ["## Against other ways", *lines] if lines else []
 

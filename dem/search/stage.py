@@ -64,7 +64,8 @@ def search_weights(
     }
     kept = Evaluated(layout.search_kept, key)
     search = Search(terms, documents, config.data.max_length, config.merge.scale, kept, layout.search_table)
-    found = find_weights(search, config.search, start, limits, layout.search_summary, {"differences": fingerprints})
+    made = {domain: Difference(*layout.existing_difference(domain)).index.vector_fingerprint for domain in differences}
+    found = find_weights(search, config.search, start, limits, layout.search_summary, {"differences": made})
     del model, terms, search
     gc.collect()  # before the merge; PEFT's and transformers' layers refer to each other in circles
     return _settings(config, found.domains, found.weights, group_of), found.record
