@@ -96,16 +96,13 @@ def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: 
     from dem.evaluation.durations import Durations
 
     inputs = check(request, domains, base, notes)
-    asked, found, searching = request, None, None
+    found = searching = None
     if inputs.tune_documents:
         request, found, searching = search(request, domains, base, inputs.tune_documents)
     seconds, compared = merge(request, domains, base, inputs.left_out, found)
     describe_merge(request, domains, Durations(seconds, searching), compared)
     if inputs.evaluation:
-        from dem.evaluation.inputs import after_the_search
-
-        evaluation = after_the_search(asked, domains, base, inputs.evaluation)
-        evaluate(request, base, inputs.evaluating, **vars(evaluation))
+        evaluate(request, base, inputs.evaluating, **vars(inputs.evaluation))
 
 
 def _domains_of(request: Request) -> list[str]:
@@ -267,15 +264,13 @@ def evaluate(
     from dem.atomic import write_text
     from dem.common import load_tokenizer, log, read_json
     from dem.evaluation import pictures
-    from dem.evaluation.advice import advice
     from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import Questions, compare
     from dem.evaluation.documents import encode_documents
     from dem.evaluation.durations import add_durations
-    from dem.evaluation.evidence import gather
+    from dem.evaluation.inputs import after_the_search
     from dem.evaluation.metrics import make_metrics
     from dem.evaluation.rate import ask_judge, publish
-    from dem.evaluation.retention_report import retention_sentence
     from dem.evaluation.subjects import fingerprints_of, subjects_of
     from dem.evaluation.tables import metric_table
     from dem.search.rivals import measured, sum_steps
@@ -297,6 +292,7 @@ def evaluate(
         f"prompts: {questions.pairs()} of {len(prompts)} have a reference, on which BLEU, chrF and ROUGE are taken"
     )
     record = read_json(layout.merge_record)
+    mixtures = after_the_search(request, list(record["domains"]), base, mixtures)
     baselines = {name: layout.adapter(name) for name, mixture in mixtures.items() if not mixture.note}
     rivals = record.get("search", {}).get("rivals", [])
     others, steps = measured(rivals), {f"sum of {shares}": pair for shares, pair in sum_steps(rivals).items()}
@@ -323,17 +319,18 @@ def evaluate(
     )
     publish(answers, layout)
     _say_measured(layout, metrics, durations, time.monotonic() - began)
-    for line in (retention_sentence(metrics, str), advice(gather(layout))):
-        log.info(line)
     if config.evaluation.judge:
         ask_judge(config.evaluation.judge, answers, layout)
 
 
 def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", seconds: float) -> None:
-    """The last lines of the log: the perplexities, where all results are, and how long everything took."""
+    """The last lines of the log: the perplexities, where all results are, how long it took, and what to take."""
     from dem.common import log, peak_memory_gib
+    from dem.evaluation.advice import advice
     from dem.evaluation.durations import durations_line
+    from dem.evaluation.evidence import gather
     from dem.evaluation.intervals import CONFIDENCE, LEAST
+    from dem.evaluation.retention_report import retention_sentence
     from dem.evaluation.tables import perplexity_lines, without_interval
 
     log.info(f"perplexity on the test splits (change against the base, {CONFIDENCE:.0%} interval):")
@@ -349,6 +346,8 @@ def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", 
         f"{layout.rating_sheet} is to rate the answers on"
     )
     log.info(durations_line(durations))
+    log.info(retention_sentence(metrics, str))
+    log.info(advice(gather(layout)))
 
 
 def leave_one_out(request: Request, base: Path, questions: "Questions", domains: list[str]) -> float | None:

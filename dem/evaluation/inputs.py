@@ -1,6 +1,6 @@
 """What an evaluation reads, checked before any work."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dem.checkpoints import Checkpoint
@@ -37,19 +37,21 @@ class EvaluationInputs:
 
 
 YET_TO_COME = "its shares are the weights that are to be found first"
+"""The note of a mixture that is looked at after the search."""
 
 
-def waiting(config: Config) -> list[str]:
+def _waiting(config: Config) -> list[str]:
     """The mixtures whose shares are not known before this run's search."""
     mixtures = config.data.mixtures if config.merge.weights == AUTO else {}
     return [name for name, shares in mixtures.items() if shares == FOUND]
 
 
-def after_the_search(request: Request, domains: list[str], base: Path, inputs: EvaluationInputs) -> EvaluationInputs:
-    """The inputs with the mixtures whose shares the search has found; `request` is the one from before it."""
-    if not (names := waiting(request.config)):
-        return inputs
-    return replace(inputs, mixtures=inputs.mixtures | _mixtures(request, domains, base, names))
+def after_the_search(
+    request: Request, domains: list[str], base: Path, mixtures: dict[str, Mixture]
+) -> dict[str, Mixture]:
+    """The `mixtures`, those among them looked at now whose shares the search has found meanwhile."""
+    names = [name for name, mixture in mixtures.items() if mixture.note == YET_TO_COME]
+    return mixtures | (_mixtures(request, domains, base, names) if names else {})
 
 
 def _mixtures(request: Request, domains: list[str], base: Path, names: list[str]) -> dict[str, Mixture]:
@@ -83,8 +85,9 @@ def evaluation_inputs(request: Request, domains: list[str], base: Path) -> Evalu
     for domain in files:
         log.info(layout.parquet_listing(domain))
     corpora = {domain: Corpus(paths, config.data) for domain, paths in files.items()}
-    mixtures = _mixtures(request, domains, base, [name for name in config.data.mixtures if name not in waiting(config)])
-    mixtures |= {name: Mixture({}, YET_TO_COME, found=True) for name in waiting(config)}
+    later = _waiting(config)
+    mixtures = _mixtures(request, domains, base, [name for name in config.data.mixtures if name not in later])
+    mixtures |= {name: Mixture({}, YET_TO_COME, found=True) for name in later}
     there = {domain: folder for domain, folder in models.items() if folder}
     harness = prepare_harness(config.evaluation.harness) if config.evaluation.harness else None
     if harness and harness.note:
