@@ -82,7 +82,7 @@ def varied(generator, counts=(25, 40), home=0.05, kept=0.4):
 
 @pytest.mark.parametrize("home", [0.05, -0.05])
 def test_the_interval_ends_where_a_plain_resampling_says(home, monkeypatch):
-    monkeypatch.setattr(intervals, "RESAMPLES", 3000)
+    monkeypatch.setattr(intervals, "RESAMPLES", 2000)
     base, merged, at_home = varied(np.random.default_rng(2), home=home)
     (found,) = ratios_of_means(base, [merged], at_home)
     parts = [(merged[d].nll - base[d].nll, at_home[d].nll - base[d].nll, base[d].tokens.astype(float)) for d in base]
@@ -102,7 +102,7 @@ def test_the_interval_ends_where_a_plain_resampling_says(home, monkeypatch):
 
     value, generator, drawn = found.value, np.random.default_rng(9), []
     assert value == pytest.approx(mean(parts, 0) / (mean(parts, 0) - mean(parts, 1)))
-    for _ in range(3000):
+    for _ in range(2000):
         some = [tuple(x[i] for x in p) for p in parts for i in [generator.integers(len(p[0]), size=len(p[0]))]]
         spread = 0.0
         for m, a, t in some:
@@ -112,14 +112,14 @@ def test_the_interval_ends_where_a_plain_resampling_says(home, monkeypatch):
     low, high = np.quantile(drawn, [0.025, 0.975])
     student = scipy.stats.t.ppf(0.975, 60)  # about the degrees of freedom
     sides = sorted(mean(parts, end) / error(end) for end in (found.low, found.high))
-    assert sides == pytest.approx([min(low, -student), max(high, student)], rel=0.06)
+    assert sides == pytest.approx([min(low, -student), max(high, student)], rel=0.08)
     assert found.low < value < found.high
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says(monkeypatch):
-    monkeypatch.setattr(intervals, "RESAMPLES", 400)
+    monkeypatch.setattr(intervals, "RESAMPLES", 300)
     generator, hits = np.random.default_rng(4), []
-    for _ in range(300):
+    for _ in range(200):
         base, merged, home = varied(generator)
         (found,) = ratios_of_means(base, [merged], home)
         hits.append(found.low <= 0.4 <= found.high)
@@ -211,6 +211,9 @@ def test_the_report_has_words_where_there_is_no_number(place):
     words = "cannot be told: the adapters gain nothing at home"
     assert f"of the adapters' gains {words} (+27.12%" in page.split("## ")[0]
     assert page.count("| cannot be told |") == 3 and f"**What is kept {words}.**" in page
+    broken = GAINS | {"merged": {"web": math.nan, "법률": 0.0}}
+    metrics = metrics_of(TOKENS, broken)
+    assert "the merged model keeps an unknown part (it computes no numbers), the mix" in retention_sentence(metrics)
     place.metrics((-0.05, -0.06, -0.04))  # of an earlier version
     publish_report(place.layout)
     assert "keeps" not in place.layout.report.read_text(encoding="utf-8")

@@ -16,14 +16,16 @@ def retention_sentence(metrics: Metrics, name: Callable[[str], str] = as_text) -
     found = metrics.retention
     if not found:
         return ""
-    if found.note or "merged" not in found.models:
+    merged = found.models.get("merged")
+    if found.note or not merged:
         home = f" ({_change(found.home)})" if found.home else ""
-        return f"What the merged model keeps of the adapters' gains cannot be told: {found.note}{home}."
-    kept = ratio_in_words(found.models["merged"], " (95% interval {} to {})")
+        why = name(found.note or "it was not measured")
+        return f"What the merged model keeps of the adapters' gains cannot be told: {why}{home}."
     text = f"Of what the adapters gain at home ({_change(found.home)} on the mean of {_domains(found)}) "
-    text += f"the merged model keeps {kept}"
-    mixtures = [name for name in metrics.mixtures if name in found.models]
-    text += "".join(f", the mixture {name(n)} {ratio_in_words(found.models[n], ' ({} to {})')}" for n in mixtures)
+    text += f"the merged model keeps {ratio_in_words(merged, ' (95% interval {} to {})')}"
+    for mixture in metrics.mixtures:
+        if kept := found.models.get(mixture):
+            text += f", the mixture {name(mixture)} {ratio_in_words(kept, ' ({} to {})')}"
     return f"{text}."
 
 
@@ -53,10 +55,8 @@ def retention_section(evidence: Evidence) -> list[str]:
         lines += ["", f"**What is kept cannot be told: {as_text(found.note)}.**"]
     left_out = [domain for domain in metrics.models["base"].perplexity if domain not in (*found.domains, ALL)]
     if left_out:
-        lines += [
-            "",
-            f"Without {', '.join(map(as_text, left_out))}: no test document, or no model of its own measured.",
-        ]
+        names = ", ".join(map(as_text, left_out))
+        lines += ["", f"Without {names}: no test document, or no model of its own that was measured."]
     return lines
 
 
@@ -64,7 +64,7 @@ def ratio_in_words(kept: Kept, interval: str) -> str:
     """The part that is kept in percent, followed by its ends as `interval` says, if it has them; each on its side."""
     ratio: Ratio | None = kept.retention
     if ratio is None:
-        return "what is no number"
+        return "an unknown part (it computes no numbers)"
     text = figure(ratio.value, ".0%", 0)
     if ratio.low is None:
         return text
