@@ -122,6 +122,7 @@ TRAINING_SECONDS = 2 * 3600
 
 METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "weighted_sum": ("weights", "normalize"),
+    "regmean": ("weights", "normalize", "alpha", "tokens", "seed"),
     "ties": ("weights", "normalize", "density"),
     "dare_linear": ("weights", "normalize", "density", "rescale", "seed"),
     "dare_ties": ("weights", "normalize", "density", "rescale", "seed"),
@@ -159,6 +160,7 @@ class MergeConfig(Section):
 
     method: Literal[
         "weighted_sum",
+        "regmean",
         "ties",
         "dare_linear",
         "dare_ties",
@@ -169,7 +171,8 @@ class MergeConfig(Section):
         "sce",
         "model_stock",
     ] = "weighted_sum"
-    """How the differences are combined, by the names of mergekit; sce and model_stock find the weights themselves."""
+    """How the differences are combined, by the names of mergekit; sce and model_stock find the weights themselves.
+    regmean lets each low-rank change act on inputs as far as they are its domain's, and looks at text for it."""
     weights: dict[Text, Factor] | Literal["auto"] = field(default_factory=_plan_weights)
     """Weight of each domain; a domain that is not named takes no part. One of them: --merge.weights.web 0.3. auto finds
     them on the tune documents of the domains (see search). Without it: the plan's, or equal ones where the domains are
@@ -191,7 +194,12 @@ class MergeConfig(Section):
     rescale: Literal["probability", "l1", "none"] = "probability"
     """dare and della divide by the probability to stay (the papers) or restore the sum of magnitudes (mergekit)."""
     seed: Seed = 42
-    """Seed of the random choices of dare and della."""
+    """Seed of the random choices of dare and della, and of the text that regmean looks at."""
+    alpha: Share = 0.9
+    """regmean multiplies the second moments of two different inputs by it: 1 trusts them, near 0 only single inputs."""
+    tokens: PositiveInt = 50_000
+    """regmean takes second moments of so many tokens of each domain's tune documents at most, and of train documents
+    where these are fewer than 4 for each input of the widest module."""
 
 
 @dataclass

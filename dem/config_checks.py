@@ -70,8 +70,10 @@ def _merge_mistakes(merge: MergeConfig) -> list[str]:
 
 def _auto_mistakes(merge: MergeConfig) -> list[str]:
     mistakes = []
-    if merge.method != "weighted_sum":
-        mistakes.append(f"merge.weights auto is for merge.method weighted_sum, not {merge.method}: name the weights")
+    if merge.method not in ("weighted_sum", "regmean"):
+        mistakes.append(
+            f"merge.weights auto is for merge.method weighted_sum or regmean, not {merge.method}: name the weights"
+        )
     if merge.weights_by_parameter:
         mistakes.append("merge.weights_by_parameter has no use with merge.weights auto: name patterns in search.groups")
     if merge.scale <= 0:

@@ -173,6 +173,10 @@ class Layout:
         """Folder of the differences that stage 3 makes of these before it merges (see dem/derived.py)."""
         return self.root / "diff_vectors" / kind
 
+    def derived_parts(self, kind: str) -> Path:
+        """Folder of what is there of them while they are being made, from which a run that was cut off goes on."""
+        return self.root / "diff_vectors" / f"{kind}.parts"
+
     def diff_summary(self, domain: str, suffix: str) -> Path:
         """Statistics of the difference vector, as `.json` or `.png`."""
         return self.root / "diff_stats" / f"diff_{domain}_summary{suffix}"

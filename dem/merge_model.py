@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from dem.interference import Interference
     from dem.layout import Layout
     from dem.merge_checks import Inputs
+    from dem.search.regmean import Projection
     from dem.search.terms import Terms
 
     Differences = dict[str, Difference]
@@ -97,18 +98,18 @@ def check(request: Request, domains: list[str], base: Path, notes: list[str]) ->
 
 def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: list[str]) -> None:
     """Check, merge `domains`, and evaluate unless the config says not to; the log begins with `notes`."""
-    from dem.checkpoints import Checkpoint
     from dem.evaluation.durations import Durations
-    from dem.merging import open_differences
 
     inputs = check(request, domains, base, notes)
-    found = searching = None
-    differences = open_differences(domains, request.layout, Checkpoint(base))
+    differences, records = inputs.differences, {}
+    projecting = searching = None
+    if inputs.projection:
+        differences, records["regmean"], projecting = project(request, differences, base, inputs.projection)
     merged = differences
     if inputs.tune_documents:
-        request, found, searching, merged = search(request, differences, base, inputs.tune_documents)
-    seconds, compared = merge(request, merged, base, inputs.left_out, found)
-    describe_merge(request, domains, Durations(seconds, searching), compared)
+        request, records["search"], searching, merged = search(request, differences, base, inputs.tune_documents)
+    seconds, compared = merge(request, merged, base, inputs, records)
+    describe_merge(request, domains, Durations(seconds, searching, regmean=projecting), compared)
     if inputs.evaluation:
         evaluate(request, base, (differences, merged), inputs.evaluating, **vars(inputs.evaluation))
 
@@ -153,6 +154,18 @@ def say_what_follows(request: Request, domains: list[str], base: Path, inputs: "
     )
 
 
+def project(
+    request: Request, differences: "Differences", base: Path, projection: "Projection"
+) -> "tuple[Differences, dict[str, Any], float]":
+    """Let each difference act where its domain lives: the projected ones, the record of how, and the seconds."""
+    from dem.evaluation.timing import Timed
+    from dem.search.regmean import project_differences
+
+    with Timed() as projecting:
+        derived, told = project_differences(request.config, request.layout, base, differences, projection)
+    return derived, told, projecting.seconds
+
+
 def search(
     request: Request, differences: "Differences", base: Path, tune_documents: "dict[str, list[Document]]"
 ) -> "tuple[Request, dict[str, Any], float, Differences]":
@@ -176,15 +189,14 @@ def search(
 
 
 def merge(
-    request: Request, differences: "Differences", base: Path, left_out: set[str], found: dict[str, Any] | None = None
+    request: Request, differences: "Differences", base: Path, inputs: "Inputs", records: dict[str, dict[str, Any]]
 ) -> "tuple[float, Interference | None]":
     """Write merged_model/ from the base in the folder `base` and `differences`.
 
-    `left_out` are tensors that the base holds and its model does not; `found` is the record of the search for the
-    weights, if there was one.
+    `records` say how these and the weights were found, for the provenance.
 
     Returns:
-        Seconds that it took, and how alike the differences are, if there are several.
+        Seconds that it took, and how alike the domains' own differences are, if there are several.
     """
     from dem.atomic import new_folder
     from dem.checkpoints import Checkpoint
@@ -208,9 +220,7 @@ def merge(
         beside.submit(compile_sums)  # meanwhile, too
         from dem.verify import Frame, compare_with_exact, write_model  # only now: it takes seconds
 
-        provenance = make_provenance(config.merge, config.base_model, differences)
-        if found:
-            provenance["search"] = found
+        provenance = make_provenance(config.merge, config.base_model, differences, inputs.differences) | records
         with new_folder(layout.merged_model) as folder:
             write_other_files(folder, checkpoint)
             frame = Frame(folder, model_dtype(checkpoint, merging.changed))
@@ -219,11 +229,11 @@ def merge(
             require_base(differences, fingerprint)
             log.info(f"merge: written in {time.monotonic() - began:.1f} s; reading it again to compare its logits")
             # While the disk is waited for, what comes next: the differences beside each other, the library that draws.
-            comparing = beside.submit(measure, differences) if len(differences) > 1 else None
+            comparing = beside.submit(measure, inputs.differences) if len(differences) > 1 else None
             beside.submit(importlib.import_module, "dem.evaluation.describe")
             gap = compare_with_exact(frame, folder, exact, merging)
             write_record(folder, provenance | {"check": gap.as_dict()})
-            require_loads(folder, base, left_out)
+            require_loads(folder, base, inputs.left_out)
     log.info(
         f"merge: logits differ by {gap.relative:.2g} of their size from the unrounded ones (up to {gap.limit:.2g})"
     )
@@ -288,6 +298,7 @@ def evaluate(
     from dem.evaluation.rate import ask_judge, publish
     from dem.evaluation.subjects import fingerprints_of, subjects_of
     from dem.evaluation.tables import metric_table
+    from dem.methods import METHODS
     from dem.search.rivals import measured, sum_steps
 
     config, layout = request.config, request.layout
@@ -322,7 +333,7 @@ def evaluate(
     write_text(layout.metric_summary, metric_table(metrics))
     pictures.perplexity(metrics, layout.perplexity_picture)
     lone_seconds = None
-    if config.merge.method == "weighted_sum":
+    if METHODS[config.merge.method].is_sum:
         lone_seconds = leave_one_out(request, base, questions, differences[1])
     durations = add_durations(layout, evaluation=evaluating.seconds, leave_one_out=lone_seconds)
     answers = Answers(

@@ -121,6 +121,8 @@ ALLOWED = {
     "merge.select_topk": share,
     "merge.rescale": one_of("probability", "l1", "none"),
     "merge.seed": random_seed,
+    "merge.alpha": share,
+    "merge.tokens": steps,
     "search.method": one_of("gradient", "grid"),
     "search.objective": one_of("mean", "worst", "importance"),
     "search.importance": by_name(counted),
@@ -146,7 +148,7 @@ ALLOWED = {
     "evaluation.harness.limit": none_or(steps),
 }
 METHODS = ["weighted_sum", "ties", "dare_linear", "dare_ties", "della", "della_linear", "breadcrumbs"]
-METHODS += ["breadcrumbs_ties", "sce", "model_stock"]
+METHODS += ["breadcrumbs_ties", "sce", "model_stock", "regmean"]
 
 FULL = {
     "base_model": "모델/base",

@@ -28,7 +28,7 @@ from dem.evaluation.report import TEXT_METRICS, as_text
 from dem.evaluation.report import captioned as _picture
 from dem.evaluation.report import link as _link
 from dem.evaluation.tables import change_in_percent
-from dem.evaluation.weights_report import comparison_lines, weighed, weights_section
+from dem.evaluation.weights_report import comparison_lines, regmean_lines, weighed, weights_section
 from dem.layout import Layout
 from dem.search.effects import leave_one_out_section
 
@@ -224,7 +224,8 @@ def _figures_section(evidence: Evidence) -> list[str]:
 
 def _differences_section(evidence: Evidence, layout: Layout) -> list[str]:
     divided = not isinstance(evidence.record, Missing) and evidence.record.get("normalize")
-    pictures = _picture(
+    pictures = [*regmean_lines(evidence)]
+    pictures += _picture(
         layout.weight_picture,
         "Weight of each domain in the merge",
         f"How much of each domain's difference was added{', before they are divided by their sum' * bool(divided)}.",

@@ -46,6 +46,23 @@ def comparison_lines(evidence: Evidence) -> list[str]:
     return [*lines, "", f"The search made small {told}; here, each domain counts by its text."]
 
 
+def regmean_lines(evidence: Evidence) -> list[str]:
+    """What RegMean did to the differences before they were merged; nothing where another method merged them."""
+    record = None if isinstance(evidence.record, Missing) else evidence.record.get("regmean")
+    if not record:
+        return []
+    text = ", ".join(f"{as_text(domain)} {tokens:,}" for domain, tokens in record["tokens"].items())
+    kept = record["kept"]
+    others = f" {len(kept)} others see no input as a matrix product, and keep the weighted sum." if kept else ""
+    return [
+        f"RegMean (Jin et al. 2023, arXiv 2212.09849) has let the changes of {record['parameters']} parameters act on "
+        "inputs as far as these are their own domain's, by the second moments of the base's inputs on so many tokens "
+        f"of the tune (and, where these are few, train) documents: {text}.{others} Weights of sum 1 are the method's "
+        f"own mean. It took {record['seconds']:.0f} s.",
+        "",
+    ]
+
+
 def _generalised(fine: dict, tested: Change | None) -> str:
     """What the weights gained on text that they were fitted to, on text that they were chosen by, and on neither."""
     fitted, held = (figure(math.expm1(-gain(fine, side)), "+.2%", 0) for side in ("fitted", "held"))

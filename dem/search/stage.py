@@ -126,10 +126,7 @@ def tune_documents(config: Config, layout: Layout, base: Path, domains: list[str
     tokenizer = load_tokenizer(base)
     found = {}
     for number, domain in enumerate(domains):
-        files = layout.parquet_files(domain)
-        if layout.adapter(domain).is_dir():
-            require_same_split(layout.adapter(domain), config.data, files)
-        documents = encode_documents(Corpus(files, config.data).documents("tune"), tokenizer)
+        documents = encode_documents(corpus_as_trained(config, layout, domain).documents("tune"), tokenizer)
         found[domain] = _at_most(documents, config.search.tokens, config.search.seed + number)
         if not any(len(document.ids) > 1 for document in found[domain]):
             raise RequestError(
@@ -137,6 +134,18 @@ def tune_documents(config: Config, layout: Layout, base: Path, domains: list[str
                 "and train again (or name the weights)"
             )
     return found
+
+
+def corpus_as_trained(config: Config, layout: Layout, domain: str) -> Corpus:
+    """The domain's text, split as its adapter was trained on it.
+
+    Raises:
+        RequestError: there is no text, or the split is not that of the training.
+    """
+    files = layout.parquet_files(domain)
+    if layout.adapter(domain).is_dir():
+        require_same_split(layout.adapter(domain), config.data, files)
+    return Corpus(files, config.data)
 
 
 def _at_most(documents: list[Document], tokens: int, seed: int) -> list[Document]:
