@@ -52,12 +52,16 @@ class DataConfig(Section):
     """Share of the documents that no choice looks at; stage 3 measures perplexity on it."""
     group_column: Text | None = None
     """Column that says which work a row belongs to; all rows of one work fall on one side of the split."""
-    mixtures: dict[Text, dict[Text, PositiveFloat]] = field(default_factory=dict)
-    """Baselines to train: by name (for --domain of stage 1) the share of each domain's text, {mixed: {web: 0.7, ...}}.
-    One takes as many tokens as all domains' trainings together."""
+    mixtures: dict[Text, dict[Text, PositiveFloat] | Literal["found"]] = field(default_factory=dict)
+    """Baselines to train: by name (for --domain of stage 1) the share of each domain's text, {mixed: {web: 0.7, ...}},
+    or found, which takes the weights that stage 3's search found. One takes as many tokens as all domains' trainings
+    together."""
 
     def shares(self, name: str) -> dict[str, float] | None:
-        """The shares of a mixture by domain, in order of name and adding up to 1; None if no mixture has this name."""
+        """The shares of a mixture by domain, in order of name and adding up to 1; None if no mixture has this name.
+
+        Those of a mixture of found weights are filled in by dem/found_shares.py first.
+        """
         shares = self.mixtures.get(name, {})
         whole = math.fsum(shares.values())
         return {domain: shares[domain] / whole for domain in sorted(shares)} or None
@@ -142,6 +146,9 @@ AUTO = "auto"
 """What merge.weights says for weights that are to be found."""
 TERMS, MODULES = "terms", "modules"
 """What search.groups says for a weight of each singular direction, and of each domain's change of a parameter."""
+
+FOUND = "found"
+"""What an entry of data.mixtures says for found weights as shares."""
 
 
 @dataclass

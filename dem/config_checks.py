@@ -4,7 +4,7 @@ import json
 from dataclasses import fields
 from urllib.parse import urlsplit
 
-from dem.config import AUTO, METHOD_FIELDS, Config, JudgeConfig, MergeConfig
+from dem.config import AUTO, FOUND, METHOD_FIELDS, Config, JudgeConfig, MergeConfig
 from dem.layout import domain_name_mistake
 
 _SIGN_ELECTING = ("ties", "dare_ties", "della", "breadcrumbs_ties")
@@ -48,6 +48,8 @@ def _mixture_mistakes(config: Config) -> list[str]:
             mistakes.append(f"{key} has the name of a domain: choose another")
         elif mistake := domain_name_mistake(name):
             mistakes.append(f"data.mixtures: {mistake}")
+        if shares == FOUND:
+            continue
         if not shares:
             mistakes.append(f"{key} is empty: say each domain's share")
             continue

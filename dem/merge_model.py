@@ -294,6 +294,7 @@ def evaluate(
     from dem.evaluation.comparison import Questions, compare
     from dem.evaluation.documents import encode_documents
     from dem.evaluation.durations import add_durations
+    from dem.evaluation.inputs import after_the_search
     from dem.evaluation.metrics import make_metrics
     from dem.evaluation.rate import ask_judge, publish
     from dem.evaluation.subjects import fingerprints_of, subjects_of
@@ -318,6 +319,7 @@ def evaluate(
         f"prompts: {questions.pairs()} of {len(prompts)} have a reference, on which BLEU, chrF and ROUGE are taken"
     )
     record = read_json(layout.merge_record)
+    mixtures = after_the_search(request, list(record["domains"]), base, mixtures)
     baselines = {name: layout.adapter(name) for name, mixture in mixtures.items() if not mixture.note}
     rivals = record.get("search", {}).get("rivals", [])
     others, steps = measured(rivals), {f"sum of {shares}": pair for shares, pair in sum_steps(rivals).items()}
@@ -349,10 +351,13 @@ def evaluate(
 
 
 def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", seconds: float) -> None:
-    """The last lines of the log: the perplexities, where all results are, and how long everything took."""
+    """The last lines of the log: the perplexities, where all results are, how long it took, and what to take."""
     from dem.common import log, peak_memory_gib
+    from dem.evaluation.advice import advice
     from dem.evaluation.durations import durations_line
+    from dem.evaluation.evidence import gather
     from dem.evaluation.intervals import CONFIDENCE, LEAST
+    from dem.evaluation.retention_report import retention_sentence
     from dem.evaluation.tables import perplexity_lines, without_interval
 
     log.info(f"perplexity on the test splits (change against the base, {CONFIDENCE:.0%} interval):")
@@ -368,6 +373,8 @@ def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", 
         f"{layout.rating_sheet} is to rate the answers on"
     )
     log.info(durations_line(durations))
+    log.info(retention_sentence(metrics, str))
+    log.info(advice(gather(layout)))
 
 
 def leave_one_out(request: Request, base: Path, questions: "Questions", differences: "Differences") -> float | None:

@@ -93,7 +93,7 @@ ALLOWED = {
     "data.tune_fraction": fraction,
     "data.test_fraction": fraction,
     "data.group_column": none_or(text),
-    "data.mixtures": by_name(by_name(number(lambda v: 0 < v <= 1e6))),
+    "data.mixtures": by_name(lambda v: v == "found" or by_name(number(lambda v: 0 < v <= 1e6))(v)),
     "training.learning_rate": number(lambda v: 0 < v <= 3e38),
     "training.batch_size": whole(1, 10**6),
     "training.epochs": number(lambda v: 0 < v <= 1e5),
@@ -159,7 +159,7 @@ FULL = {
         "tune_fraction": 0.05,
         "test_fraction": 0.04,
         "group_column": "work",
-        "mixtures": {"mixed": {"web": 0.7, "social": 1, "교과서": 2e-1}},
+        "mixtures": {"mixed": {"web": 0.7, "social": 1, "교과서": 2e-1}, "best": "found"},
     },
     "training": {
         "learning_rate": 5e-5,

@@ -69,7 +69,8 @@ def search_weights(
     }
     kept = Evaluated(layout.search_kept, key)
     search = Search(terms, documents, config.data.max_length, config.merge.scale, kept, layout.search_table)
-    found = find_weights(search, config.search, start, limits, layout.search_summary, {"differences": fingerprints})
+    made = {domain: Difference(*layout.existing_difference(domain)).index.vector_fingerprint for domain in differences}
+    found = find_weights(search, config.search, start, limits, layout.search_summary, {"differences": made})
     settings, merged = _settings(config, found.domains, found.weights, group_of), differences
     if config.search.fine:
         own = (terms, factors, differences, documents, found.weights[:, 0], key)
