@@ -22,6 +22,7 @@ from dem.errors import RequestError, run_script
 from dem.evaluation.documents import encode_documents
 from dem.evaluation.metrics import read_metrics
 from dem.evaluation.perplexity import score
+from dem.evaluation.subjects import weighted
 from dem.search.descent import PATIENCE, Descent
 from dem.search.descent_state import DescentFile
 from dem.search.halves import Minibatches, halves
@@ -257,6 +258,10 @@ def test_the_report_tells_the_gains_on_fitted_held_back_and_test_text(workplace,
     for name, weights in (("scalars", found["start"].values()), ("equal", [0.5, 0.5])):
         scores = score(merged_model(place, differences, weights), sum(tests, []), 64)
         assert metrics.models[name].perplexity["all"].perplexity == pytest.approx(scores.perplexity, rel=1e-5)
+    vectors = [d.index.vector_fingerprint for d in differences.values()]
+    equal = weighted(layout, place.base, "equal", [[0.5], [0.5]], vectors=vectors)
+    assert metrics.fingerprints["models"]["equal"] == equal.fingerprint
+    assert [own["made_from"] for own in record["domains"].values()] == vectors
 
     # Without a domain's term, the merged model is without that domain's weighted difference.
     made = layout.derived("terms")
@@ -274,7 +279,7 @@ def test_the_report_tells_the_gains_on_fitted_held_back_and_test_text(workplace,
     for side, where in (("fitted", "that they were fitted to"), ("held", "held back to stop by")):
         assert f"**{np.expm1(gains[side]):+.2%}** on the half" in report and where in report
     assert f"test documents by {metrics.against['scalars'].relative:+.2%}" in report
-    assert "no record of its training" in report and "not made from an adapter" not in report
+    assert "no record of its training" in report and "not of the difference that was merged" not in report
     assert layout.search_picture("steps").stat().st_size > 10_000
     before, made = layout.merge_record.read_bytes(), []
     monkeypatch.setattr(Losses, "at", lambda *_, **__: made.append(1))
