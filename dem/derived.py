@@ -20,7 +20,6 @@ from dem.common import read_json
 from dem.diff_writing import Delta, write_index, write_vector
 from dem.diffs import Difference
 from dem.errors import RequestError
-from dem.layout import DERIVED
 
 RECORD = "made_of.json"
 
@@ -74,11 +73,6 @@ def read_derived(
         return None
 
 
-def origin(vector: str, source: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Of a difference with this fingerprint and `source`, those of stage 2's difference that it was made from."""
-    return origin(source["fingerprint"], source["of"]) if source.get("kind") in DERIVED else (vector, source)
-
-
 def _open(folder: Path, domains: list[str]) -> dict[str, Difference]:
     return {domain: Difference(folder / f"diff_{domain}.npy", folder / f"diff_{domain}.json") for domain in domains}
 
@@ -105,7 +99,6 @@ def _write(
     quiet: Callable[..., None] = lambda *_: None  # noqa: E731
     parameters, digest = write_vector(folder / f"diff_{domain}.npy", deltas, "lowrank", "float32", 1.0, quiet, quiet)
     source = {"kind": kind, "path": str(difference.path), "fingerprint": difference.index.vector_fingerprint}
-    source["of"] = difference.index.source
     fields = {"source": source, "storage": "lowrank", "dtype": "float32", "parameters": parameters}
     index = replace(difference.index, vector_fingerprint=digest, **fields)
     write_index(folder / f"diff_{domain}.json", index)

@@ -324,7 +324,8 @@ def evaluate(
     rivals = record.get("search", {}).get("rivals", [])
     others, steps = measured(rivals), {f"sum of {shares}": pair for shares, pair in sum_steps(rivals).items()}
     patterns = [own.pattern for own in config.merge.weights_by_parameter]
-    subjects = subjects_of(layout, base, adapters, models, baselines, others, patterns)
+    vectors = [difference.index.vector_fingerprint for difference in differences[0].values()]
+    subjects = subjects_of(layout, base, adapters, models, baselines, others, patterns, vectors)
     terms_of = _terms_opener(request, base, differences[0])
     with evaluating:
         results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)

@@ -360,6 +360,7 @@ def make_provenance(
                 "dtype": d.index.dtype,
                 "source": sources[domain].index.source,
                 "diff_normalize": d.index.normalize,
+                **({"made_from": sources[domain].index.vector_fingerprint} if sources is not differences else {}),
             }
             for domain, d in differences.items()
         },

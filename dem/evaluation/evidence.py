@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dem.derived import origin
 from dem.diffs import adapter_fingerprint
 from dem.errors import RequestError
 from dem.evaluation.answers import Answers, provenance_hash, read_answers
@@ -95,13 +94,12 @@ def _merge_record(layout: Layout) -> dict[str, Any]:
 
 def _training(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str, Any]:
     """The record of the training of the adapter that was merged."""
-    _, source = origin(merged["difference_fingerprint"], merged["source"])
-    if source.get("kind") != "adapter":
+    if merged["source"].get("kind") != "adapter":
         raise RequestError("its difference was not made from an adapter")
     adapter = layout.adapter(domain)
     if not (adapter / RUN_RECORD).is_file():
         raise RequestError("no record of its training")
-    if adapter_fingerprint(adapter) != source["fingerprint"]:
+    if adapter_fingerprint(adapter) != merged["source"]["fingerprint"]:
         raise RequestError("its adapter has changed since the merge")
     return read_as(adapter / RUN_RECORD, TrainingFigures, "train again")
 
@@ -113,8 +111,7 @@ def _difference(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str
     summary = read_as(path, DifferenceSummary, "make it again (dem/vector_diff.py)")
     if summary["normality"]["sample"] < 1:
         raise RequestError(f"{path} is damaged (a sample of no elements): make it again (dem/vector_diff.py)")
-    vector, _ = origin(merged["difference_fingerprint"], merged["source"])
-    if summary.get("vector_fingerprint") != vector:
+    if summary.get("vector_fingerprint") != merged.get("made_from", merged["difference_fingerprint"]):
         raise RequestError("the summary is not of the difference that was merged: make it again (dem/vector_diff.py)")
     return summary
 

@@ -9,8 +9,6 @@ import xxhash
 
 from dem.checkpoints import files_fingerprint
 from dem.common import read_json
-from dem.config import TERMS
-from dem.derived import origin
 from dem.diffs import adapter_fingerprint
 from dem.evaluation.answers import provenance_hash
 from dem.layout import Layout
@@ -40,6 +38,7 @@ def subjects_of(
     mixtures: dict[str, Path],
     rivals: dict[str, dict[str, list[float]]],
     patterns: Sequence[str] = (),
+    vectors: list[str] | None = None,
 ) -> list[Subject]:
     """Base, domain models in the order of the merge, mixtures, other weights, merged model, right after the merge.
 
@@ -47,15 +46,15 @@ def subjects_of(
         adapters: folder of each domain's adapter, by domain.
         models: folder of the fully fine-tuned model of each of the other domains, by domain.
         mixtures: folder of the adapter trained on each mixture of domains, by its name.
-        rivals: by name, other weights of the differences to compare with: by domain, of each group. They are of the
-            merged ones or, where these were made by a weight for each term, of those that they were made from.
+        rivals: by name, other weights of the differences to compare with: by domain, of each group.
         patterns: of the groups of parameters, whose last one has none.
+        vectors: the fingerprints of the differences that `rivals` are of, where these are not the merged ones.
     """
     record = read_json(layout.merge_record)
     subjects = subjects_beside(record, base, adapters, models, mixtures)
     for name, weights in rivals.items():
         coefficients = [[record["scale"] * weight for weight in weights[domain]] for domain in record["domains"]]
-        subjects.append(weighted(layout, base, name, coefficients, patterns, begun_with(record)))
+        subjects.append(weighted(layout, base, name, coefficients, patterns, vectors))
     return [*subjects, merged_subject(layout)]
 
 
@@ -80,21 +79,12 @@ def subjects_beside(
             own = f"{base_fingerprint} with {adapter_fingerprint(adapters[domain])}"
             subjects.append(Subject(domain, adapters[domain], own, is_adapter=True))
         elif domain in models:
-            _, source = origin(merged["difference_fingerprint"], merged["source"])
-            own = _hash(source["fingerprint"], models[domain])
+            own = _hash(merged["source"]["fingerprint"], models[domain])
             subjects.append(Subject(domain, models[domain], own))
     for name, adapter in mixtures.items():
         own = f"{base_fingerprint} with {adapter_fingerprint(adapter)}"
         subjects.append(Subject(name, adapter, own, is_adapter=True))
     return subjects
-
-
-def begun_with(record: dict[str, Any]) -> list[str]:
-    """The fingerprints of the differences that a search began with: the merged ones, or what their terms are from."""
-    return [
-        merged["source"]["fingerprint"] if merged["source"]["kind"] == TERMS else merged["difference_fingerprint"]
-        for merged in record["domains"].values()
-    ]
 
 
 def weighted(

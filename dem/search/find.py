@@ -181,7 +181,10 @@ def find_weights(
         rivals = rivals_of(guessed, search.domains, weights, limits, best_of, merged=not settings.fine)
     values = {"value": objective.value(losses), "value_of_start": objective.value(at_start)}
     record = _record(search, settings, values, _flat(search, objective, weights, model, limits))
-    record |= {"ends": ends_of(weights, search.domains, settings.patterns, limits), "rivals": rivals}
+    ends = ends_of(weights, search.domains, settings.patterns, limits)
+    if settings.fine:  # a domain that ended at 0 may yet take part
+        ends = [end | {"zero": []} for end in ends]
+    record |= {"ends": ends, "rivals": rivals}
     content = {
         "format": FORMAT,
         **named,

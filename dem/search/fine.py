@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 import xxhash
 
-from dem.atomic import write_text
+from dem.atomic import require_space, write_text
 from dem.changed_modules import Factors
 from dem.common import log, read_json
 from dem.config import TERMS, Config
@@ -54,7 +54,7 @@ def refine(
         content: what else the losses depend on.
 
     Raises:
-        RequestError: a domain has too few documents.
+        RequestError: a domain has too few documents, or the disk has no room for the differences.
         WorkError: a loss is no number.
     """
     settings = config.search
@@ -105,6 +105,10 @@ def _write(
         domain: {p.name: float(weights[domain, p.name][0]) for p in d.index.parameters if p.name not in lefts[domain]}
         for domain, d in differences.items()
     }
+    stored = sum(half.numel() for own in lefts.values() for pair in own.values() for half in pair)
+    for domain, own in alone.items():
+        stored += sum(p.size for p in differences[domain].index.parameters if p.name in own)
+    require_space(folder.parent, 4 * stored)
     told = {"weights_file": WEIGHTS}
     return write_derived(folder, differences, lefts, made_of, told, alone, {WEIGHTS: file}), fingerprint
 
