@@ -118,12 +118,12 @@ def test_minibatches_pass_over_all_windows_before_one_comes_again():
     texts = {"web": documents(1), "social": documents(2) + documents(3)}
     batches = Minibatches(texts, 256, 1)
     for domain, own in texts.items():
-        seen = [tuple(window.ids) for step in range(7) for window in batches.of(step)[domain]]
+        assert [list(window.ids) for window in batches.windows[domain]] == [list(o.ids) for o in own]
+        seen = [number for step in range(7) for number in batches.of(step)[domain]]
         assert len(seen) == 28  # four of each domain in a step
         for first in range(0, 28 - len(own), len(own)):
-            assert sorted(seen[first : first + len(own)]) == sorted(tuple(o.ids) for o in own)
-    again = Minibatches(texts, 256, 1).of(5)
-    assert [list(o.ids) for o in again["web"]] == [list(o.ids) for o in batches.of(5)["web"]]
+            assert sorted(seen[first : first + len(own)]) == list(range(len(own)))
+    assert Minibatches(texts, 256, 1).of(5) == batches.of(5) != Minibatches(texts, 256, 2).of(5)
 
 
 def descent(place, folder, texts, terms=None, **settings):

@@ -23,8 +23,8 @@ CAPTIONS = {
     "path": "What was looked at, on some of the tune documents: the start, one weight after the other moved for "
     "the curvature, and then the best weights of the model. Their loss may rise where that of all tune documents, by "
     "which the weights are found, falls.",
-    "steps": "The steps of Adam: the windows that they see change from step to step, and so does their loss; the "
-    "held-back half is the same each time, and by its loss the step is chosen.",
+    "steps": "The steps of Adam. By the loss of the held-back half the step is chosen; that of the half it steps on is "
+    "taken from the windows of the steps since the last look. Where they part, text is learned by heart.",
 }
 
 

@@ -66,8 +66,8 @@ class Descent:
         Args:
             start: (weights,), in the numbering of `terms`.
         """
-        self._fitted, self._held = (Losses(terms, side, max_length) for side in sides)
         self._batches = Minibatches(sides[0], max_length, settings.seed)
+        self._fitted, self._held = (Losses(terms, side, max_length) for side in (self._batches.windows, sides[1]))
         self._objective, self._settings, self._scale, self._kept = objective, settings, scale, kept
         self._start = torch.from_numpy(start).to(torch.float32)
         owners = torch.from_numpy(terms.numbering.owners)
@@ -109,28 +109,31 @@ class Descent:
 
     def _go_on(self, table: Path, bar: Any) -> None:
         if not self.told["rows"]:
-            self.told["fitted"] = {"start": self._whole(self._fitted, self._start)}
+            at_start, self.told["nll"] = self._whole(self._fitted, self._start)
+            self.told["fitted"] = {"start": at_start}
             self._evaluate(None)
         while self._step < self._settings.steps and self._waited() < PATIENCE:
             began = time.monotonic()
             steps = min(EVERY, self._settings.steps - self._step)
-            running = [self._make_step(self._step + i, bar) for i in range(steps)]
+            gained = np.mean([self._make_step(self._step + i, bar) for i in range(steps)])
+            running = self._value(self.told["fitted"]["start"]) - float(gained)
             self.told["seconds"] += time.monotonic() - began
             first = len(self.told["rows"]) == 1
-            self._evaluate(float(np.mean(running)), steps)
+            self._evaluate(running, steps)
             self._write_table(table)
             if first:
                 left = (self._settings.steps - self._step) / steps * (time.monotonic() - began)
                 log.info(f"search: all {self._settings.steps} steps would take about {left:.0f} s more")
-        self.told["fitted"]["end"] = self._whole(self._fitted, self._best)
+        self.told["fitted"]["end"], _ = self._whole(self._fitted, self._best)
         chosen = self._chosen()
         rows = self.told["rows"]
         self.told |= {"step": chosen["step"], "held": {"start": rows[0]["held"], "end": chosen["held"]}, "done": True}
         self._save()
 
     def _make_step(self, number: int, bar: Any) -> float:
-        """One step of Adam; returns the objective on its windows, without the penalty."""
-        batch = self._batches.of(number)
+        """One step of Adam; returns how much better than at the start the objective was on its windows."""
+        numbers, nll = self._batches.of(number), self.told["nll"]
+        batch = {domain: [self._batches.windows[domain][i] for i in own] for domain, own in numbers.items()}
         found = self._fitted.on(batch).at(self._scale * self._weights.detach().double().numpy(), gradient=True)
         self._require_numbers(number + 1, found.losses, found.jacobian)
         slope = self._scale * self._objective.slope(found.losses, found.jacobian)
@@ -139,29 +142,40 @@ class Descent:
         self._adam.step()
         self._count(found.forward_tokens, found.backward_tokens)
         bar.update()
-        return self._objective.value(found.losses)
+        tokens = self._fitted.on(batch).tokens
+        before = {domain: sum(nll[domain][i] for i in own) / tokens[domain] for domain, own in numbers.items()}
+        return self._value(before) - self._objective.value(found.losses)
+
+    def _value(self, losses: dict[str, float]) -> float:
+        """The objective of the domains' losses."""
+        return self._objective.value(np.array(list(losses.values())))
 
     def _evaluate(self, running: float | None, steps: int = 0) -> None:
-        """Look at the held-back half, add a row, and keep all of it; `running` is the objective over the last steps."""
+        """Look at the held-back half, add a row, and keep all of it.
+
+        `running` is the objective on the fitted half, as the windows of the last steps have it: what it was at the
+        start, less what these have gained on it, so that it does not depend on which windows they were.
+        """
         now = self._weights.detach()
-        held = self._whole(self._held, now)
+        held, _ = self._whole(self._held, now)
         distance = float((self._share * (now - self._start).square()).sum() / len(held)) ** 0.5
-        value = self._objective.value(np.array(list(held.values())))
+        value = self._value(held)
         row = {"step": self._step + steps, "running": running, "held": held, "value": value, "distance": distance}
         if not self.told["rows"] or value < self._chosen()["value"]:
             self._best = now.clone()
         self.told["rows"].append(row)
         self._save()
-        said = "" if running is None else f"loss {running:.5f} on what it stepped on since, "
+        said = "" if running is None else f"loss {running:.5f} on the half it steps on, "
         log.info(f"search: step {row['step']}: {said}{value:.5f} on the held-back half, distance {distance:.3f}")
 
-    def _whole(self, losses: Losses, weights: torch.Tensor) -> dict[str, float]:
-        """The losses by domain of all documents of one half."""
+    def _whole(self, losses: Losses, weights: torch.Tensor) -> tuple[dict[str, float], dict[str, list[float]]]:
+        """By domain the losses of one half, and the negative log-likelihoods of its documents (or windows)."""
         found = losses.at(self._scale * weights.double().numpy(), gradient=False)
         self._require_numbers(self._step, found.losses)
         self._count(found.forward_tokens, 0)
         self.told["seconds"] += found.seconds
-        return dict(zip(losses.domains, found.losses.tolist(), strict=True))
+        nll = {domain: own.tolist() for domain, own in zip(losses.domains, found.nll, strict=True)}
+        return dict(zip(losses.domains, found.losses.tolist(), strict=True)), nll
 
     def _require_numbers(self, step: int, *arrays: np.ndarray) -> None:
         if not all(np.isfinite(array).all() for array in arrays):

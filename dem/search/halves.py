@@ -47,15 +47,17 @@ class Minibatches:
 
     def __init__(self, documents: ByDomain, max_length: int, seed: int):
         """Of `documents` by domain; what a step sees depends on nothing but these, `seed` and its number."""
-        self._windows = {d: [w for o in own for w in windows(o.ids, max_length)] for d, own in documents.items()}
+        self.windows: ByDomain = {
+            domain: [Document(window, 0) for document in own for window in windows(document.ids, max_length)]
+            for domain, own in documents.items()
+        }
+        """All of them, each as a document whose bytes are not told."""
         self._count, self._seed = max(STEP_TOKENS // max_length, 1), seed
 
-    def of(self, step: int) -> ByDomain:
-        """The windows, as documents, of the step of this number."""
-        return {
-            domain: [Document(own[i], 0) for i in self._places(number, len(own), step)]
-            for number, (domain, own) in enumerate(self._windows.items())
-        }
+    def of(self, step: int) -> dict[str, list[int]]:
+        """By domain the numbers, in `windows`, of those that the step of this number sees."""
+        sizes = {domain: len(own) for domain, own in self.windows.items()}
+        return {domain: self._places(number, sizes[domain], step) for number, domain in enumerate(sizes)}
 
     def _places(self, number: int, size: int, step: int) -> list[int]:
         """Consecutive places of the endless sequence of this domain's passes."""
@@ -67,7 +69,7 @@ class Minibatches:
 
     def tokens(self) -> int:
         """Predicted in a step, at most."""
-        longest = (max(map(len, own)) - 1 for own in self._windows.values())
+        longest = (max(len(window.ids) for window in own) - 1 for own in self.windows.values())
         return self._count * sum(longest)
 
 

@@ -93,7 +93,7 @@ def steps(fine: dict[str, Any], picture: Path) -> None:
     rows = fine["rows"]
     with page(picture, WIDTH, 6) as (figure, (axes,)):
         stepped = [(row["step"], row["running"]) for row in rows if row["running"] is not None]
-        axes.plot(*zip(*stepped, strict=True), "ks--", markersize=7, label="windows stepped on since")
+        axes.plot(*zip(*stepped, strict=True), "ks--", markersize=7, label="half that it steps on")
         axes.plot([r["step"] for r in rows], [r["value"] for r in rows], "ko-", markersize=7, label="held-back half")
         chosen = next(row for row in rows if row["step"] == fine["step"])
         axes.plot(chosen["step"], chosen["value"], "k*", markersize=20, label="chosen")
