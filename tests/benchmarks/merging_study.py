@@ -10,6 +10,7 @@ whole change times the factor that is best on --tune-tokens of each domain's tun
 
 - mean: the change of perplexity that the mean over the domains of the loss per token makes (exp of the mean of the
   domains' log-ratios, less 1), with its 95% interval (paired bootstrap over documents, domains held apart).
+- against: the same change against that row.
 - kept: the mean gain over that of the adapters at home (first row).
 - s: to make the merge, moments of inputs included, without what measures it.
 
@@ -47,6 +48,8 @@ from dem.evaluation.perplexity import batches, padded, pieces_of, score
 from dem.evaluation.scores import Scores
 from dem.sources import adapter_deltas
 
+AGAINST = ("equal weights, best", "RegMean, best")
+"""Rows that all others are compared with, document by document."""
 ALPHA = 0.9
 TOKENS_AT_ONCE = 1 << 10
 Terms = dict[str, list[Term]]
@@ -340,18 +343,26 @@ class Results:
 
 def table(results: Results, test: dict[str, list[Document]]) -> str:
     """All rows in Markdown."""
-    base, home = (results.scores(row, test) for row in ("base", "each adapter at home"))
-    gain = mean_change(base, home)
-    lines = [f"| merge | scale | mean | 95% | kept | {' | '.join(base)} | s |", f"|---{'|---' * (5 + len(base))}|"]
+    scores = {row: results.scores(row, test) for row in results.rows}
+    base, home = scores["base"], scores["each adapter at home"]
+    beside = [row for row in AGAINST if row in scores]
+    heads = ["merge", "scale", "mean", *(f"against {row}" for row in beside), "kept", *base, "s"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for row, kept in results.rows.items():
-        own = results.scores(row, test)
-        change = changes_of_mean(base, [own])[0]
-        interval = "" if change.low is None else f"{change.low:+.2%} to {change.high:+.2%}"
-        cells = [row, f"{kept['scale']:.2f}" if "scale" in kept else "", f"{change.relative:+.2%}", interval]
-        cells.append(f"{math.log1p(change.relative) / gain:.0%}")
+        own = scores[row]
+        cells = [row, f"{kept['scale']:.2f}" if "scale" in kept else "", told(base, own)]
+        cells += ["" if row == other else told(scores[other], own) for other in beside]
+        cells.append(f"{mean_change(base, own) / mean_change(base, home):.0%}")
         cells += [f"{own[d].perplexity / base[d].perplexity - 1:+.1%}" for d in base]
         lines.append(f"| {' | '.join(cells)} | {kept.get('seconds', 0):.1f} |")
     return "\n".join(lines) + "\n"
+
+
+def told(one: dict[str, Scores], other: dict[str, Scores]) -> str:
+    """The change of the mean that the second makes against the first, with its interval."""
+    change = changes_of_mean(one, [other])[0]
+    interval = "" if change.low is None else f" ({change.low:+.2%} to {change.high:+.2%})"
+    return f"{change.relative:+.2%}{interval}"
 
 
 def mean_change(base: dict[str, Scores], model: dict[str, Scores]) -> float:
