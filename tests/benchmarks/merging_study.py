@@ -63,7 +63,9 @@ class Study:
     """A loaded base, what the adapters change of it, and the domains' documents."""
 
     model: PreTrainedModel
+    """None of its parameters takes a gradient."""
     modules: dict[str, nn.Linear]
+    """By the stored name of what is changed."""
     terms: Terms
     text: dict[str, list[Document]]
     """By domain, for the moments of inputs."""
@@ -74,15 +76,14 @@ class Study:
     @contextmanager
     def changed(self, terms: Terms, scale: float = 1.0) -> Iterator[None]:
         """While it lasts, the sum of the terms, times `scale`, is in the model's weights."""
-        with torch.no_grad():
-            for name, some in terms.items():
-                change = torch.cat([left for left, _ in some], 1) @ torch.cat([right for _, right in some])
-                self.modules[name].weight.add_(change, alpha=scale)
-            try:
-                yield
-            finally:
-                for name in terms:
-                    self.modules[name].weight.copy_(self.weights[name])
+        for name, some in terms.items():
+            change = torch.cat([left for left, _ in some], 1) @ torch.cat([right for _, right in some])
+            self.modules[name].weight.add_(change, alpha=scale)
+        try:
+            yield
+        finally:
+            for name in terms:
+                self.modules[name].weight.copy_(self.weights[name])
 
     def of_domain(self, number: int) -> Terms:
         """The change of one domain's adapter."""
