@@ -52,12 +52,16 @@ class DataConfig(Section):
     """Share of the documents that no choice looks at; stage 3 measures perplexity on it."""
     group_column: Text | None = None
     """Column that says which work a row belongs to; all rows of one work fall on one side of the split."""
-    mixtures: dict[Text, dict[Text, PositiveFloat]] = field(default_factory=dict)
-    """Baselines to train: by name (for --domain of stage 1) the share of each domain's text, {mixed: {web: 0.7, ...}}.
-    One takes as many tokens as all domains' trainings together."""
+    mixtures: dict[Text, dict[Text, PositiveFloat] | Literal["found"]] = field(default_factory=dict)
+    """Baselines to train: by name (for --domain of stage 1) the share of each domain's text, {mixed: {web: 0.7, ...}},
+    or found, which takes the weights that stage 3's search found. One takes as many tokens as all domains' trainings
+    together."""
 
     def shares(self, name: str) -> dict[str, float] | None:
-        """The shares of a mixture by domain, in order of name and adding up to 1; None if no mixture has this name."""
+        """The shares of a mixture by domain, in order of name and adding up to 1; None if no mixture has this name.
+
+        Those of a mixture of found weights are filled in by dem/found_shares.py first.
+        """
         shares = self.mixtures.get(name, {})
         whole = math.fsum(shares.values())
         return {domain: shares[domain] / whole for domain in sorted(shares)} or None
@@ -122,6 +126,7 @@ TRAINING_SECONDS = 2 * 3600
 
 METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "weighted_sum": ("weights", "normalize"),
+    "regmean": ("weights", "normalize", "alpha", "tokens", "seed"),
     "ties": ("weights", "normalize", "density"),
     "dare_linear": ("weights", "normalize", "density", "rescale", "seed"),
     "dare_ties": ("weights", "normalize", "density", "rescale", "seed"),
@@ -139,6 +144,11 @@ SHIPPED_PROMPTS = Path(__file__).parent / "evaluation" / "prompts.jsonl"
 
 AUTO = "auto"
 """What merge.weights says for weights that are to be found."""
+TERMS, MODULES = "terms", "modules"
+"""What search.groups says for a weight of each singular direction, and of each domain's change of a parameter."""
+
+FOUND = "found"
+"""What an entry of data.mixtures says for found weights as shares."""
 
 
 @dataclass
@@ -157,6 +167,7 @@ class MergeConfig(Section):
 
     method: Literal[
         "weighted_sum",
+        "regmean",
         "ties",
         "dare_linear",
         "dare_ties",
@@ -167,7 +178,8 @@ class MergeConfig(Section):
         "sce",
         "model_stock",
     ] = "weighted_sum"
-    """How the differences are combined, by the names of mergekit; sce and model_stock find the weights themselves."""
+    """How the differences are combined, by the names of mergekit; sce and model_stock find the weights themselves.
+    regmean lets each low-rank change act on inputs as far as they are its domain's, and looks at text for it."""
     weights: dict[Text, Factor] | Literal["auto"] = field(default_factory=_plan_weights)
     """Weight of each domain; a domain that is not named takes no part. One of them: --merge.weights.web 0.3. auto finds
     them on the tune documents of the domains (see search). Without it: the plan's, or equal ones where the domains are
@@ -189,7 +201,12 @@ class MergeConfig(Section):
     rescale: Literal["probability", "l1", "none"] = "probability"
     """dare and della divide by the probability to stay (the papers) or restore the sum of magnitudes (mergekit)."""
     seed: Seed = 42
-    """Seed of the random choices of dare and della."""
+    """Seed of the random choices of dare and della, and of the text that regmean looks at."""
+    alpha: Share = 0.9
+    """regmean multiplies the second moments of two different inputs by it: 1 trusts them, near 0 only single inputs."""
+    tokens: PositiveInt = 50_000
+    """regmean takes second moments of so many tokens of each domain's tune documents at most, and of train documents
+    where these are fewer than 4 for each input of the widest module."""
 
 
 @dataclass
@@ -207,17 +224,34 @@ class SearchConfig(Section):
     from equal weights whose sum is 1."""
     bound: PositiveFloat = 5
     """Largest sum of the weights where merge.normalize is false; with true it is 1."""
-    groups: list[PatternText] = field(default_factory=list)
+    groups: list[PatternText] | Literal["terms", "modules"] = field(default_factory=list)
     """Regular expressions, searched in parameters' names: the parameters of each get weights of their own, the others
-    share theirs."""
+    share theirs. Or terms: a weight for each singular direction of each difference; or modules: one for each domain's
+    change of each parameter. Both are found by steps of Adam, on one half of the tune documents, watched on the other.
+    """
     penalty: NonNegativeFloat = 0.01
-    """What the groups' weights pay for being apart: nats per token and squared distance from their mean."""
+    """What the groups' weights pay for being apart: nats per token and squared distance from their mean. With terms or
+    modules: for the mean squared distance of each domain's weights from the one that was found for all of them."""
+    steps: PositiveInt = 400
+    """Steps of Adam at most, with groups terms or modules."""
+    learning_rate: LearningRate = 0.02
+    """Of these steps: about how far a weight moves in each."""
     tokens: PositiveInt = 20_000
     """Tokens of each domain's tune documents that are looked at, at most (whole documents, drawn at random)."""
     seed: Seed = 42
     """Of the choice of documents."""
     map: list[Text] = field(default_factory=list)
     """Two or three domains whose weights the picture of the loss is drawn over; without them, the two largest."""
+
+    @property
+    def fine(self) -> bool:
+        """Whether each domain has more weights than one for each pattern: terms or modules."""
+        return isinstance(self.groups, str)
+
+    @property
+    def patterns(self) -> list[str]:
+        """The patterns of the groups of parameters that have weights of their own."""
+        return [] if self.fine else self.groups
 
 
 @dataclass

@@ -4,7 +4,7 @@ import json
 from dataclasses import fields
 from urllib.parse import urlsplit
 
-from dem.config import AUTO, METHOD_FIELDS, Config, JudgeConfig, MergeConfig
+from dem.config import AUTO, FOUND, METHOD_FIELDS, Config, JudgeConfig, MergeConfig
 from dem.layout import domain_name_mistake
 
 _SIGN_ELECTING = ("ties", "dare_ties", "della", "breadcrumbs_ties")
@@ -48,6 +48,8 @@ def _mixture_mistakes(config: Config) -> list[str]:
             mistakes.append(f"{key} has the name of a domain: choose another")
         elif mistake := domain_name_mistake(name):
             mistakes.append(f"data.mixtures: {mistake}")
+        if shares == FOUND:
+            continue
         if not shares:
             mistakes.append(f"{key} is empty: say each domain's share")
             continue
@@ -70,12 +72,24 @@ def _merge_mistakes(merge: MergeConfig) -> list[str]:
 
 def _auto_mistakes(merge: MergeConfig) -> list[str]:
     mistakes = []
-    if merge.method != "weighted_sum":
-        mistakes.append(f"merge.weights auto is for merge.method weighted_sum, not {merge.method}: name the weights")
+    if merge.method not in ("weighted_sum", "regmean"):
+        mistakes.append(
+            f"merge.weights auto is for merge.method weighted_sum or regmean, not {merge.method}: name the weights"
+        )
     if merge.weights_by_parameter:
         mistakes.append("merge.weights_by_parameter has no use with merge.weights auto: name patterns in search.groups")
     if merge.scale <= 0:
         mistakes.append(f"merge.scale is {merge.scale}, and with merge.weights auto must be above 0")
+    return mistakes
+
+
+def _fine_mistakes(config: Config) -> list[str]:
+    """Of a weight for each term or module."""
+    mistakes, groups = [], f"search.groups {config.search.groups}"
+    if config.merge.normalize:
+        mistakes.append(f"{groups} needs merge.normalize false: its weights are free, and a sum of 1 has no meaning")
+    if config.search.objective == "worst":
+        mistakes.append(f"{groups} has no use with search.objective worst, which steps on some of the text do not see")
     return mistakes
 
 
@@ -95,6 +109,8 @@ def _search_mistakes(config: Config) -> list[str]:
         mistakes.append("search.map names two or three different domains, or none")
     if unknown := [domain for domain in search.map if domain not in config.domains]:
         mistakes.append(f"search.map names {', '.join(unknown)}, not among the config's domains")
+    if config.merge.weights == AUTO and search.fine:
+        mistakes += _fine_mistakes(config)
     if search.groups and search.method == "grid":
         mistakes.append("search.groups has no use with search.method grid")
     return mistakes

@@ -30,6 +30,8 @@ def write_derived(
     factors: dict[str, dict[str, Factors]],
     made_of: dict[str, Any],
     told: dict[str, Any],
+    multiplied: dict[str, dict[str, float]] | None = None,
+    files: dict[str, bytes] | None = None,
 ) -> dict[str, Difference]:
     """Write into `folder`, which is replaced, each of `differences` (by domain) with other `factors`, and open them.
 
@@ -38,13 +40,18 @@ def write_derived(
             not named keeps the change that it has. Products are stored as factors, whatever they were stored as.
         made_of: what the factors depend on, as JSON has it; the differences' own content is added to it.
         told: what else the record is to say.
+        multiplied: by domain and stored name, what the change of a parameter that is not in `factors` is multiplied by.
+        files: by name, what else is to stand in the folder.
 
     Raises:
         RequestError: a factor is not finite.
     """
     with new_folder(folder) as new:
         for domain, difference in differences.items():
-            _write(new, domain, difference, factors[domain], folder.name)
+            own = (multiplied or {}).get(domain, {})
+            _write(new, domain, difference, factors[domain], own, folder.name)
+        for name, content in (files or {}).items():
+            (new / name).write_bytes(content)
         record = {"made_of": _content(differences, made_of), "told": told}
         (new / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return _open(folder, list(differences))
@@ -77,8 +84,18 @@ def _content(differences: dict[str, Difference], made_of: dict[str, Any]) -> dic
     return json.loads(json.dumps({"base": base, "differences": own, **made_of}))
 
 
-def _write(folder: Path, domain: str, difference: Difference, factors: dict[str, Factors], kind: str) -> None:
-    deltas = [_delta(p.name, p.shape, difference, factors.get(p.name)) for p in difference.index.parameters]
+def _write(
+    folder: Path,
+    domain: str,
+    difference: Difference,
+    factors: dict[str, Factors],
+    multiplied: dict[str, float],
+    kind: str,
+) -> None:
+    deltas = [
+        _delta(p.name, p.shape, difference, factors.get(p.name), multiplied.get(p.name, 1.0))
+        for p in difference.index.parameters
+    ]
     quiet: Callable[..., None] = lambda *_: None  # noqa: E731
     parameters, digest = write_vector(folder / f"diff_{domain}.npy", deltas, "lowrank", "float32", 1.0, quiet, quiet)
     source = {"kind": kind, "path": str(difference.path), "fingerprint": difference.index.vector_fingerprint}
@@ -87,8 +104,11 @@ def _write(folder: Path, domain: str, difference: Difference, factors: dict[str,
     write_index(folder / f"diff_{domain}.json", index)
 
 
-def _delta(name: str, shape: tuple[int, ...], difference: Difference, factors: Factors | None) -> Delta:
-    own = factors or difference.factors(name)
-    if own:
-        return Delta.of_factors(name, *(half.to(torch.float32).contiguous() for half in own), 1.0)
-    return Delta.of_whole(name, shape, lambda: difference.read(name))
+def _delta(
+    name: str, shape: tuple[int, ...], difference: Difference, factors: Factors | None, multiplied: float
+) -> Delta:
+    if factors is None and (own := difference.factors(name)):
+        factors = own[0] * multiplied, own[1]
+    if factors:
+        return Delta.of_factors(name, *(half.to(torch.float32).contiguous() for half in factors), 1.0)
+    return Delta.of_whole(name, shape, lambda: difference.read(name) * multiplied)

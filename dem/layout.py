@@ -13,7 +13,15 @@ SUMS = {"found": "_found_sum", "best": "_best_sum"}
 is best for them."""
 DERIVED = ("regmean", "terms")
 """Kinds of differences that stage 3 makes of the domains' ones: projected by RegMean, with a weight for each term."""
-RESERVED = ("base", "merged", "all", *(f"{shares}{at}" for shares in ("equal", "hand") for at in ("", *SUMS.values())))
+SCALARS = "scalars"
+"""What the results call weights found for whole differences, where the merged model has one for each of their parts."""
+RESERVED = (
+    "base",
+    "merged",
+    "all",
+    SCALARS,
+    *(f"{shares}{at}" for shares in ("equal", "hand") for at in ("", *SUMS.values())),
+)
 """Names that the results give to other things than domains."""
 
 
@@ -165,6 +173,10 @@ class Layout:
         """Folder of the differences that stage 3 makes of these before it merges (see dem/derived.py)."""
         return self.root / "diff_vectors" / kind
 
+    def derived_parts(self, kind: str) -> Path:
+        """Folder of what is there of them while they are being made, from which a run that was cut off goes on."""
+        return self.root / "diff_vectors" / f"{kind}.parts"
+
     def diff_summary(self, domain: str, suffix: str) -> Path:
         """Statistics of the difference vector, as `.json` or `.png`."""
         return self.root / "diff_stats" / f"diff_{domain}_summary{suffix}"
@@ -269,6 +281,16 @@ class Layout:
         return self.results / "weights_search_evaluations.json"
 
     @property
+    def descent_state(self) -> Path:
+        """Where the steps stand by which a weight for each term or module is found, for a later run to take up."""
+        return self.results / "weights_search_state.safetensors"
+
+    @property
+    def descent_table(self) -> Path:
+        """The losses on both halves of the tune documents as these steps go on."""
+        return self.results / "weights_search_steps.csv"
+
+    @property
     def leave_one_out(self) -> Path:
         """What each domain's difference does to the loss of each domain's tune documents."""
         return self.results / "leave_one_out.csv"
@@ -288,7 +310,7 @@ class Layout:
         return self.results / "leave_one_out.png"
 
     def search_picture(self, what: str) -> Path:
-        """Of the search: its `path`, the `losses` along each weight, or the `map` of two weights."""
+        """Of the search: its `path`, the `losses` along each weight, the `map` of two, or the `steps` of a descent."""
         return self.results / f"weights_search_{what}.png"
 
     @property

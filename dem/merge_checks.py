@@ -24,12 +24,17 @@ from dem.trained_adapter import log_settings_changed
 if TYPE_CHECKING:  # what only an evaluation or a search needs is imported for them: it takes seconds
     from dem.evaluation.documents import Document
     from dem.evaluation.inputs import EvaluationInputs
+    from dem.search.regmean import Projection
 
 
 @dataclass(frozen=True)
 class Inputs:
     """What stage 3 reads, checked."""
 
+    differences: dict[str, Difference]
+    """Of each domain that takes part, its own."""
+    projection: "Projection | None"
+    """What RegMean is to change of them, and the text for it; None for other methods."""
     tune_documents: "dict[str, list[Document]] | None"
     """Of each domain, what the weights are to be found on; None where they are given."""
     evaluation: "EvaluationInputs | None"
@@ -49,17 +54,20 @@ def check_inputs(request: Request, domains: list[str], base: Path) -> Inputs:
         RequestError: the differences, the disk, the weights, the search or the evaluation have not got what they need.
     """
     config = request.config
-    auto = config.merge.weights == AUTO
-    if auto or config.evaluation.enabled:
+    auto, regmean = config.merge.weights == AUTO, config.merge.method == "regmean"
+    reads_text = auto or regmean or config.evaluation.enabled
+    if reads_text:
         require_positions(base, config.data.max_length)
     if left_out := require_complete(Checkpoint(base)):
         log.info(f"merge: {len(left_out)} tensors, such as {min(left_out)}, are copied as they are: the model has none")
     differences = _check_merge(_with_hand_weights(request) if auto else request, domains, base)
-    if auto or config.evaluation.enabled:
+    if reads_text:
         _require_usable(base, config.hub_kernels)
     with Timed() as evaluating:
         evaluation = _evaluation_inputs(request, domains, base) if config.evaluation.enabled else None
-    return Inputs(_search_inputs(request, base, differences) if auto else None, evaluation, evaluating, left_out)
+    projection = _projection(request, base, differences) if regmean else None
+    tune_documents = _search_inputs(request, base, differences) if auto else None
+    return Inputs(differences, projection, tune_documents, evaluation, evaluating, left_out)
 
 
 def _with_hand_weights(request: Request) -> Request:
@@ -95,6 +103,15 @@ def _search_inputs(request: Request, base: Path, differences: dict[str, Differen
     from dem.search.stage import search_inputs
 
     return search_inputs(request.config, request.layout, base, differences)
+
+
+def _projection(request: Request, base: Path, differences: dict[str, Difference]) -> "Projection":
+    from dem.search.regmean import loaded_bytes, projection_of
+
+    projection = projection_of(request.config, request.layout, base, differences)
+    for line in projection.lines(loaded_bytes(base)):
+        log.info(line)
+    return projection
 
 
 def _require_usable(base: Path, hub_kernels: bool) -> None:

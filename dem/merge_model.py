@@ -34,6 +34,7 @@ from dem.utf8 import in_utf8
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from dem.diffs import Difference
     from dem.evaluation.comparison import Questions
     from dem.evaluation.documents import Document
     from dem.evaluation.durations import Durations
@@ -43,7 +44,11 @@ if TYPE_CHECKING:
     from dem.interference import Interference
     from dem.layout import Layout
     from dem.merge_checks import Inputs
+    from dem.search.regmean import Projection
     from dem.search.terms import Terms
+
+    Differences = dict[str, Difference]
+    """By domain."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -96,13 +101,17 @@ def merge_and_evaluate(request: Request, domains: list[str], base: Path, notes: 
     from dem.evaluation.durations import Durations
 
     inputs = check(request, domains, base, notes)
-    found = searching = None
+    differences, records = inputs.differences, {}
+    projecting = searching = None
+    if inputs.projection:
+        differences, records["regmean"], projecting = project(request, differences, base, inputs.projection)
+    merged = differences
     if inputs.tune_documents:
-        request, found, searching = search(request, domains, base, inputs.tune_documents)
-    seconds, compared = merge(request, domains, base, inputs.left_out, found)
-    describe_merge(request, domains, Durations(seconds, searching), compared)
+        request, records["search"], searching, merged = search(request, differences, base, inputs.tune_documents)
+    seconds, compared = merge(request, merged, base, inputs, records)
+    describe_merge(request, domains, Durations(seconds, searching, regmean=projecting), compared)
     if inputs.evaluation:
-        evaluate(request, base, inputs.evaluating, **vars(inputs.evaluation))
+        evaluate(request, base, (differences, merged), inputs.evaluating, **vars(inputs.evaluation))
 
 
 def _domains_of(request: Request) -> list[str]:
@@ -128,6 +137,11 @@ def say_what_follows(request: Request, domains: list[str], base: Path, inputs: "
     if inputs.tune_documents:
         found_on = ", ".join(f"{domain} {len(some):,}" for domain, some in inputs.tune_documents.items())
         lines.append("search: the weights would be found first, in three to four passes over the tune documents")
+        if request.config.search.fine:
+            lines.append(
+                f"search: then one for each of the {request.config.search.groups}, in up to "
+                f"{request.config.search.steps} steps of Adam on half of them"
+            )
         lines.append(f"search: of these documents it looks at {found_on}")
     if inputs.evaluation:
         lines += plan_evaluation(request.config, request.layout, base, domains, inputs.evaluation).lines()
@@ -140,36 +154,49 @@ def say_what_follows(request: Request, domains: list[str], base: Path, inputs: "
     )
 
 
+def project(
+    request: Request, differences: "Differences", base: Path, projection: "Projection"
+) -> "tuple[Differences, dict[str, Any], float]":
+    """Let each difference act where its domain lives: the projected ones, the record of how, and the seconds."""
+    from dem.evaluation.timing import Timed
+    from dem.search.regmean import project_differences
+
+    with Timed() as projecting:
+        derived, told = project_differences(request.config, request.layout, base, differences, projection)
+    return derived, told, projecting.seconds
+
+
 def search(
-    request: Request, domains: list[str], base: Path, tune_documents: "dict[str, list[Document]]"
-) -> tuple[Request, dict[str, Any], float]:
-    """Find the weights of `domains`: the request with them, the record of how they were found, and the seconds."""
-    from dem.checkpoints import Checkpoint
+    request: Request, differences: "Differences", base: Path, tune_documents: "dict[str, list[Document]]"
+) -> "tuple[Request, dict[str, Any], float, Differences]":
+    """Find the weights of `differences`.
+
+    Returns:
+        The request with them, the record of how they were found, the seconds, and the differences that they are for:
+        others than were given where each of their terms or modules has a weight.
+    """
     from dem.common import log
     from dem.evaluation.timing import Timed
-    from dem.merging import open_differences
     from dem.search import pictures
     from dem.search.stage import search_weights
 
     layout = request.layout
     with Timed() as searching:
-        differences = open_differences(domains, layout, Checkpoint(base))
-        settings, found = search_weights(request.config, layout, base, differences, tune_documents)
+        settings, found, merged = search_weights(request.config, layout, base, differences, tune_documents)
     log.info(f"search: done in {searching.seconds:.1f} s")
     pictures.draw(layout, request.config.search.map)
-    return replace(request, config=replace(request.config, merge=settings)), found, searching.seconds
+    return replace(request, config=replace(request.config, merge=settings)), found, searching.seconds, merged
 
 
 def merge(
-    request: Request, domains: list[str], base: Path, left_out: set[str], found: dict[str, Any] | None = None
+    request: Request, differences: "Differences", base: Path, inputs: "Inputs", records: dict[str, dict[str, Any]]
 ) -> "tuple[float, Interference | None]":
-    """Write merged_model/ from the base in the folder `base` and the differences of `domains`.
+    """Write merged_model/ from the base in the folder `base` and `differences`.
 
-    `left_out` are tensors that the base holds and its model does not; `found` is the record of the search for the
-    weights, if there was one.
+    `records` say how these and the weights were found, for the provenance.
 
     Returns:
-        Seconds that it took, and how alike the differences are, if there are several.
+        Seconds that it took, and how alike the domains' own differences are, if there are several.
     """
     from dem.atomic import new_folder
     from dem.checkpoints import Checkpoint
@@ -177,15 +204,14 @@ def merge(
     from dem.compiled import compile_sums
     from dem.interference import measure
     from dem.loading import require_loads
-    from dem.merging import Merge, make_provenance, open_differences, require_base, write_other_files, write_record
+    from dem.merging import Merge, make_provenance, require_base, write_other_files, write_record
     from dem.rewrite import model_dtype
     from dem.streams import one_thread_each
 
     config, layout = request.config, request.layout
     began = time.monotonic()
     checkpoint = Checkpoint(base)
-    differences = open_differences(domains, layout, checkpoint)
-    for line in _merge_in_words(request, domains, base):
+    for line in _merge_in_words(request, list(differences), base):
         log.info(line)
     merging = Merge(differences, config.merge)
     for difference in differences.values():
@@ -194,9 +220,7 @@ def merge(
         beside.submit(compile_sums)  # meanwhile, too
         from dem.verify import Frame, compare_with_exact, write_model  # only now: it takes seconds
 
-        provenance = make_provenance(config.merge, config.base_model, differences)
-        if found:
-            provenance["search"] = found
+        provenance = make_provenance(config.merge, config.base_model, differences, inputs.differences) | records
         with new_folder(layout.merged_model) as folder:
             write_other_files(folder, checkpoint)
             frame = Frame(folder, model_dtype(checkpoint, merging.changed))
@@ -205,11 +229,11 @@ def merge(
             require_base(differences, fingerprint)
             log.info(f"merge: written in {time.monotonic() - began:.1f} s; reading it again to compare its logits")
             # While the disk is waited for, what comes next: the differences beside each other, the library that draws.
-            comparing = beside.submit(measure, differences) if len(differences) > 1 else None
+            comparing = beside.submit(measure, inputs.differences) if len(differences) > 1 else None
             beside.submit(importlib.import_module, "dem.evaluation.describe")
             gap = compare_with_exact(frame, folder, exact, merging)
             write_record(folder, provenance | {"check": gap.as_dict()})
-            require_loads(folder, base, left_out)
+            require_loads(folder, base, inputs.left_out)
     log.info(
         f"merge: logits differ by {gap.relative:.2g} of their size from the unrounded ones (up to {gap.limit:.2g})"
     )
@@ -249,6 +273,7 @@ def describe_merge(
 def evaluate(
     request: Request,
     base: Path,
+    differences: "tuple[Differences, Differences]",
     evaluating: "Timed",
     adapters: dict[str, Path],
     models: dict[str, Path],
@@ -259,7 +284,8 @@ def evaluate(
 ) -> None:
     """Compare base, domain models and merged model on the test splits and the prompts; write results/.
 
-    `evaluating` has counted the seconds that the reading of what follows took.
+    `differences` are those that other weights are of, which the found ones are compared with, and those that were
+    merged; `evaluating` has counted the seconds that the reading of what follows took.
     """
     from dem.atomic import write_text
     from dem.common import load_tokenizer, log, read_json
@@ -268,10 +294,12 @@ def evaluate(
     from dem.evaluation.comparison import Questions, compare
     from dem.evaluation.documents import encode_documents
     from dem.evaluation.durations import add_durations
+    from dem.evaluation.inputs import after_the_search
     from dem.evaluation.metrics import make_metrics
     from dem.evaluation.rate import ask_judge, publish
     from dem.evaluation.subjects import fingerprints_of, subjects_of
     from dem.evaluation.tables import metric_table
+    from dem.methods import METHODS
     from dem.search.rivals import measured, sum_steps
 
     config, layout = request.config, request.layout
@@ -291,12 +319,14 @@ def evaluate(
         f"prompts: {questions.pairs()} of {len(prompts)} have a reference, on which BLEU, chrF and ROUGE are taken"
     )
     record = read_json(layout.merge_record)
+    mixtures = after_the_search(request, list(record["domains"]), base, mixtures)
     baselines = {name: layout.adapter(name) for name, mixture in mixtures.items() if not mixture.note}
     rivals = record.get("search", {}).get("rivals", [])
     others, steps = measured(rivals), {f"sum of {shares}": pair for shares, pair in sum_steps(rivals).items()}
     patterns = [own.pattern for own in config.merge.weights_by_parameter]
-    subjects = subjects_of(layout, base, adapters, models, baselines, others, patterns)
-    terms_of = _terms_opener(request, base, list(record["domains"]))
+    vectors = [difference.index.vector_fingerprint for difference in differences[0].values()]
+    subjects = subjects_of(layout, base, adapters, models, baselines, others, patterns, vectors)
+    terms_of = _terms_opener(request, base, differences[0])
     with evaluating:
         results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
@@ -306,8 +336,8 @@ def evaluate(
     write_text(layout.metric_summary, metric_table(metrics))
     pictures.perplexity(metrics, layout.perplexity_picture)
     lone_seconds = None
-    if config.merge.method == "weighted_sum":
-        lone_seconds = leave_one_out(request, base, questions, list(record["domains"]))
+    if METHODS[config.merge.method].is_sum:
+        lone_seconds = leave_one_out(request, base, questions, differences[1])
     durations = add_durations(layout, evaluation=evaluating.seconds, leave_one_out=lone_seconds)
     answers = Answers(
         prompts,
@@ -322,10 +352,13 @@ def evaluate(
 
 
 def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", seconds: float) -> None:
-    """The last lines of the log: the perplexities, where all results are, and how long everything took."""
+    """The last lines of the log: the perplexities, where all results are, how long it took, and what to take."""
     from dem.common import log, peak_memory_gib
+    from dem.evaluation.advice import advice
     from dem.evaluation.durations import durations_line
+    from dem.evaluation.evidence import gather
     from dem.evaluation.intervals import CONFIDENCE, LEAST
+    from dem.evaluation.retention_report import retention_sentence
     from dem.evaluation.tables import perplexity_lines, without_interval
 
     log.info(f"perplexity on the test splits (change against the base, {CONFIDENCE:.0%} interval):")
@@ -341,9 +374,11 @@ def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", 
         f"{layout.rating_sheet} is to rate the answers on"
     )
     log.info(durations_line(durations))
+    log.info(retention_sentence(metrics, str))
+    log.info(advice(gather(layout)))
 
 
-def leave_one_out(request: Request, base: Path, questions: "Questions", domains: list[str]) -> float | None:
+def leave_one_out(request: Request, base: Path, questions: "Questions", differences: "Differences") -> float | None:
     """Measure what each merged domain's term adds and costs to each of them on the tune splits, where that can be done.
 
     `questions` are those of the test splits. Returns the seconds that it took, if it could be done.
@@ -357,10 +392,10 @@ def leave_one_out(request: Request, base: Path, questions: "Questions", domains:
     config, layout = request.config, request.layout
     began = time.monotonic()
     forget_effects(layout)
-    terms_of = _terms_opener(request, base, domains)
+    terms_of = _terms_opener(request, base, differences)
     try:
         with Timed() as measuring:
-            on_tune = replace(questions, documents=tune_documents(config, layout, base, domains), prompts=[])
+            on_tune = replace(questions, documents=tune_documents(config, layout, base, list(differences)), prompts=[])
             effects = effects_of_terms(layout, base, config.merge, on_tune, config.hub_kernels, terms_of, config.search)
     except RequestError as error:
         log.info(f"leave-one-out is not measured: {error}")
@@ -370,17 +405,15 @@ def leave_one_out(request: Request, base: Path, questions: "Questions", domains:
     return measuring.seconds
 
 
-def _terms_opener(request: Request, base: Path, domains: list[str]) -> "Callable[[PreTrainedModel], Terms]":
-    """What puts the differences of `domains` on the loaded base, their parameters in the groups of the merge."""
+def _terms_opener(request: Request, base: Path, differences: "Differences") -> "Callable[[PreTrainedModel], Terms]":
+    """What puts the `differences` on the loaded base, their parameters in the groups of the merge."""
     from dem.changed_modules import changed_names
     from dem.checkpoints import Checkpoint
-    from dem.diffs import Difference
     from dem.search.stage import groups, open_terms
 
     patterns = [own.pattern for own in request.config.merge.weights_by_parameter]
 
     def open_them(model: "PreTrainedModel") -> "Terms":
-        differences = {domain: Difference(*request.layout.existing_difference(domain)) for domain in domains}
         group_of = groups(patterns, changed_names(differences))
         return open_terms(model, Checkpoint(base), request.layout, differences, group_of)
 

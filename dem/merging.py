@@ -202,7 +202,7 @@ class Merge:
     def is_product(self, name: str) -> bool:
         """Whether what is added to the parameter is a sum of products, one for each domain: see `factors`."""
         domains = self._domains(name)
-        plain = self._settings.method == "weighted_sum"
+        plain = METHODS[self._settings.method].is_sum
         return plain and bool(domains) and all(self._differences[domain].is_product(name) for domain in domains)
 
     def _factors(self, name: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -337,8 +337,14 @@ def write_record(folder: Path, provenance: dict[str, Any]) -> None:
     (folder / "README.md").write_text(_model_card(provenance), encoding="utf-8")
 
 
-def make_provenance(settings: MergeConfig, base: str, differences: dict[str, Difference]) -> dict[str, Any]:
-    """Everything that the merged model was made of; `base` is the base's name."""
+def make_provenance(
+    settings: MergeConfig, base: str, differences: dict[str, Difference], sources: dict[str, Difference] | None = None
+) -> dict[str, Any]:
+    """Everything that the merged model was made of; `base` is the base's name.
+
+    `sources` are the domains' own differences where others, derived of them, were merged.
+    """
+    sources = sources or differences
     used = {"method": settings.method, "scale": settings.scale}
     used |= {name: getattr(settings, name) for name in METHOD_FIELDS[settings.method] if name != "weights"}
     if settings.weights_by_parameter:
@@ -352,8 +358,9 @@ def make_provenance(settings: MergeConfig, base: str, differences: dict[str, Dif
                 "difference_fingerprint": d.index.vector_fingerprint,
                 "storage": d.index.storage,
                 "dtype": d.index.dtype,
-                "source": d.index.source,
+                "source": sources[domain].index.source,
                 "diff_normalize": d.index.normalize,
+                **({"made_from": sources[domain].index.vector_fingerprint} if sources is not differences else {}),
             }
             for domain, d in differences.items()
         },

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -38,6 +38,11 @@ class Method:
     """Names of the fields of MergeConfig that it uses; in place of `seed` it takes `generators`."""
     elementwise: bool = False
     """Each element of the result depends on the same element of the differences alone: it may be called on tiles."""
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether the result is the weighted sum of the differences, so that products stay products."""
+        return self.function is weighted_sum
 
     @property
     def random(self) -> bool:
@@ -288,10 +293,16 @@ def model_stock(differences: torch.Tensor) -> torch.Tensor:
     return weighted_sum(differences, [ratio / n] * n, normalize=False)
 
 
+def _method(function: Callable[..., torch.Tensor]) -> Method:
+    return Method(function, METHOD_FIELDS[function.__name__])
+
+
 METHODS: dict[str, Method] = {
-    function.__name__: Method(function, METHOD_FIELDS[function.__name__], elementwise=function is weighted_sum)
+    "weighted_sum": (weighted := replace(_method(weighted_sum), elementwise=True)),
+    "regmean": weighted,  # of differences whose factors were projected before: see dem/search/regmean.py
+} | {
+    function.__name__: _method(function)
     for function in (
-        weighted_sum,
         ties,
         dare_linear,
         dare_ties,

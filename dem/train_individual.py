@@ -14,6 +14,7 @@ command after it (see README.md). A small try of all stages on a CPU: make demo.
 import json
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
 from dem.command_line import Request, parse_request
 from dem.errors import run_script
 from dem.evaluation.named_files import require_named_files
+from dem.found_shares import with_found_shares
 from dem.layout import RUN_RECORD
 from dem.utf8 import in_utf8
 
@@ -34,16 +36,18 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> None:
     """Train the adapter that the command line asks for, or only say what that would take."""
     request = parse_request(__doc__, argv, stage=1)
+    config, said = with_found_shares(request.config, request.layout, request.domain)
+    request = replace(request, config=config)
     if request.dry_run:
         from dem.training_rehearsal import rehearse
 
-        rehearse(request)
+        rehearse(request, said)
     else:
-        train(request)
+        train(request, said)
 
 
-def train(request: Request) -> None:
-    """Train the adapter of the request's domain or mixture, as the only run that does so."""
+def train(request: Request, said: list[str]) -> None:
+    """Train the adapter of the request's domain or mixture, as the only run that does so; the log gets `said` too."""
     config, layout = request.config, request.layout
     domains = config.domains if config.data.shares(request.domain) else [request.domain]
     files = {name: layout.parquet_files(name) for name in domains}
@@ -57,7 +61,7 @@ def train(request: Request) -> None:
     with ExitStack() as held:
         with processes.main_first():
             notes = held.enter_context(one_run([layout.training_output(request.domain)])) if processes.is_main() else []
-        train_alone(request, files, notes)
+        train_alone(request, files, [*notes, *said])
 
 
 def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]) -> None:

@@ -89,8 +89,8 @@ class Rehearsal:
         return list(dict.fromkeys(domain for name in self.names for domain in self.domains_of(name)))
 
 
-def rehearse(request: Request) -> None:
-    """Say what training the request's domain or mixture, or all domains, would take.
+def rehearse(request: Request, said: list[str]) -> None:
+    """Say what training the request's domain or mixture, or all domains, would take; before it, `said`.
 
     Raises:
         RequestError: a real run would be refused; whatever else can be said has been said before.
@@ -112,6 +112,8 @@ def rehearse(request: Request) -> None:
     require_positions(base, config.data.max_length)
     run = Rehearsal(request, names, base, load_tokenizer(base))
     start_log(None)
+    for line in said:
+        log.info(line)
     training.log_surroundings(config, base)
     _say_text(run)
     _say_what_is_there(run)

@@ -1,4 +1,4 @@
-"""Differences made of others: written whole, read through the same interface, taken again only while nothing changed."""
+"""Differences made of others: written whole, read like any, taken again only while nothing has changed."""
 
 import pytest
 import torch

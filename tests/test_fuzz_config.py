@@ -93,7 +93,7 @@ ALLOWED = {
     "data.tune_fraction": fraction,
     "data.test_fraction": fraction,
     "data.group_column": none_or(text),
-    "data.mixtures": by_name(by_name(number(lambda v: 0 < v <= 1e6))),
+    "data.mixtures": by_name(lambda v: v == "found" or by_name(number(lambda v: 0 < v <= 1e6))(v)),
     "training.learning_rate": number(lambda v: 0 < v <= 3e38),
     "training.batch_size": whole(1, 10**6),
     "training.epochs": number(lambda v: 0 < v <= 1e5),
@@ -121,13 +121,17 @@ ALLOWED = {
     "merge.select_topk": share,
     "merge.rescale": one_of("probability", "l1", "none"),
     "merge.seed": random_seed,
+    "merge.alpha": share,
+    "merge.tokens": steps,
     "search.method": one_of("gradient", "grid"),
     "search.objective": one_of("mean", "worst", "importance"),
     "search.importance": by_name(counted),
     "search.hand": by_name(counted),
     "search.bound": number(lambda v: 0 < v <= 1e6),
-    "search.groups": listed(pattern),
+    "search.groups": lambda v: v in ("terms", "modules") or listed(pattern)(v),
     "search.penalty": counted,
+    "search.steps": steps,
+    "search.learning_rate": number(lambda v: 0 < v <= 3e38),
     "search.tokens": steps,
     "search.seed": random_seed,
     "search.map": listed(text),
@@ -144,7 +148,7 @@ ALLOWED = {
     "evaluation.harness.limit": none_or(steps),
 }
 METHODS = ["weighted_sum", "ties", "dare_linear", "dare_ties", "della", "della_linear", "breadcrumbs"]
-METHODS += ["breadcrumbs_ties", "sce", "model_stock"]
+METHODS += ["breadcrumbs_ties", "sce", "model_stock", "regmean"]
 
 FULL = {
     "base_model": "모델/base",
@@ -155,7 +159,7 @@ FULL = {
         "tune_fraction": 0.05,
         "test_fraction": 0.04,
         "group_column": "work",
-        "mixtures": {"mixed": {"web": 0.7, "social": 1, "교과서": 2e-1}},
+        "mixtures": {"mixed": {"web": 0.7, "social": 1, "교과서": 2e-1}, "best": "found"},
     },
     "training": {
         "learning_rate": 5e-5,

@@ -189,9 +189,9 @@ def test_model_stock_of_equal_differences_is_their_mean_and_of_opposed_ones_noth
 @pytest.mark.parametrize("method", METHODS)
 def test_the_table_and_the_config_name_the_same(method):
     assert list(METHODS) == list(METHOD_FIELDS) == list(get_args(MergeConfig.__annotations__["method"]))
-    assert METHODS[method].function.__name__ == method
+    assert METHODS[method].function.__name__ == ("weighted_sum" if method == "regmean" else method)
     assert METHODS[method].random == (method in RANDOM)
-    assert METHODS[method].elementwise == (method == "weighted_sum")
+    assert METHODS[method].elementwise == METHODS[method].is_sum == (method in ("weighted_sum", "regmean"))
 
 
 def test_an_elementwise_method_may_be_called_on_tiles():

@@ -323,6 +323,8 @@ def test_costs_that_are_not_equal_or_not_known_are_said_to_be_so(workplace, trai
         ({"m": {"web": -1, "social": 2}}, ["data.mixtures.m", "web", "above 0"]),
         ({"m": {"web": "x"}}, ["data.mixtures", "x"]),
         ({"m": {}}, ["data.mixtures.m is empty"]),
+        ({"m": "best"}, ["data.mixtures.m is 'best': give a dictionary such as {web: 0.5} or found"]),
+        ({"web": "found"}, ["data.mixtures.web", "name of a domain"]),
         (None, ["data.mixtures is empty"]),
     ],
 )

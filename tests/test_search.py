@@ -250,7 +250,7 @@ def trained(trained_once, tmp_path):
 
 
 def test_stage_3_merges_and_compares_what_it_found(trained):
-    assert auto(trained) == 0
+    assert auto(trained, "--data.mixtures", '{"best": "found"}') == 0
     layout = trained.layout
     summary = json.loads(layout.search_summary.read_text(encoding="utf-8"))
     record = json.loads(layout.merge_record.read_text(encoding="utf-8"))
@@ -278,6 +278,11 @@ def test_stage_3_merges_and_compares_what_it_found(trained):
     assert [row["phase"] for row in table] == [step["phase"] for step in summary["path"]]
 
     metrics = read_metrics(layout.metrics)
+    best = metrics.mixtures["best"]  # of the weights that this run has found
+    assert best.found and best.shares == pytest.approx({d: w for d, w in sorted(found.items()) if w > 0})
+    assert best.note.startswith("no adapter in") and best.note.endswith("--domain best")
+    logged = layout.merge_log.read_text(encoding="utf-8")
+    assert "the merged model keeps " in logged and " What to take cannot be told without intervals" in logged
     whole = {name: metrics.models[name].perplexity["all"].perplexity for name in ("equal", "merged")}
     assert metrics.against["equal"].relative == pytest.approx(whole["merged"] / whole["equal"] - 1, abs=1e-9)
     report = layout.report.read_text(encoding="utf-8")
@@ -440,8 +445,9 @@ def test_losses_that_are_no_numbers_end_the_search_in_one_line(trained, monkeypa
 
 
 def test_a_dry_run_searches_nothing(trained, capsys):
-    assert auto(trained, "--dry-run") == 0
+    assert auto(trained, "--dry-run", "--data.mixtures", '{"best": "found"}') == 0
     said = capsys.readouterr().err
+    assert "left out: its shares are the weights that are to be found first" in said
     assert "the weights would be found first" in said and "plan: memory" in said
     assert not trained.layout.search_summary.exists() and not trained.layout.merged_model.exists()
 

@@ -22,10 +22,12 @@ class Durations:
     evaluation: float | None = None
     """Of all models on the test documents and prompts, with reading those."""
     leave_one_out: float | None = None
+    regmean: float | None = None
+    """To project the differences, with loading the base."""
 
     def parts(self) -> dict[str, float]:
         """What was done, in its order, by its name."""
-        order = {"search": self.search, "merge": self.merge, "evaluation": self.evaluation}
+        order = {"regmean": self.regmean, "search": self.search, "merge": self.merge, "evaluation": self.evaluation}
         order["leave-one-out"] = self.leave_one_out
         return {name: seconds for name, seconds in order.items() if seconds is not None}
 

@@ -16,6 +16,7 @@ from dem.evaluation.inputs import EvaluationInputs
 from dem.evaluation.subjects import Subject, merged_subject, subjects_beside
 from dem.layout import Layout
 from dem.merging import make_provenance, open_differences
+from dem.methods import METHODS
 from dem.search.rivals import names_of
 from dem.split_size import split_warnings
 
@@ -98,7 +99,7 @@ def plan_evaluation(
         without={name: str(mixture.note) for name, mixture in inputs.mixtures.items() if mixture.note}
         | dict.fromkeys(gone, "its fine-tuned model is no longer there"),
         merged=domains,
-        leave_one_out=config.merge.method == "weighted_sum",
+        leave_one_out=METHODS[config.merge.method].is_sum,
     )
 
 

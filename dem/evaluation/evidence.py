@@ -111,7 +111,7 @@ def _difference(layout: Layout, domain: str, merged: dict[str, Any]) -> dict[str
     summary = read_as(path, DifferenceSummary, "make it again (dem/vector_diff.py)")
     if summary["normality"]["sample"] < 1:
         raise RequestError(f"{path} is damaged (a sample of no elements): make it again (dem/vector_diff.py)")
-    if summary.get("vector_fingerprint") != merged["difference_fingerprint"]:
+    if summary.get("vector_fingerprint") != merged.get("made_from", merged["difference_fingerprint"]):
         raise RequestError("the summary is not of the difference that was merged: make it again (dem/vector_diff.py)")
     return summary
 

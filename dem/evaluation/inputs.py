@@ -6,6 +6,7 @@ from pathlib import Path
 from dem.checkpoints import Checkpoint
 from dem.command_line import Request
 from dem.common import load_tokenizer, log
+from dem.config import AUTO, FOUND, Config
 from dem.corpus import Corpus
 from dem.diffs import Difference
 from dem.evaluation.generation import require_room
@@ -35,6 +36,31 @@ class EvaluationInputs:
     harness: Harness | None
 
 
+YET_TO_COME = "its shares are the weights that are to be found first"
+"""The note of a mixture that is looked at after the search."""
+
+
+def _waiting(config: Config) -> list[str]:
+    """The mixtures whose shares are not known before this run's search."""
+    mixtures = config.data.mixtures if config.merge.weights == AUTO else {}
+    return [name for name, shares in mixtures.items() if shares == FOUND]
+
+
+def after_the_search(
+    request: Request, domains: list[str], base: Path, mixtures: dict[str, Mixture]
+) -> dict[str, Mixture]:
+    """The `mixtures`, those among them looked at now whose shares the search has found meanwhile."""
+    names = [name for name, mixture in mixtures.items() if mixture.note == YET_TO_COME]
+    return mixtures | (_mixtures(request, domains, base, names) if names else {})
+
+
+def _mixtures(request: Request, domains: list[str], base: Path, names: list[str]) -> dict[str, Mixture]:
+    config, layout = request.config, request.layout
+    files = {domain: layout.parquet_files(domain) for domain in config.domains}
+    base_fingerprint = Difference(*layout.existing_difference(domains[0])).index.base["fingerprint"]
+    return find_mixtures(config, layout, files, base, base_fingerprint, names)
+
+
 def evaluation_inputs(request: Request, domains: list[str], base: Path) -> EvaluationInputs:
     """Read and check what an evaluation of a merge of `domains` on the base in the folder `base` needs.
 
@@ -59,8 +85,9 @@ def evaluation_inputs(request: Request, domains: list[str], base: Path) -> Evalu
     for domain in files:
         log.info(layout.parquet_listing(domain))
     corpora = {domain: Corpus(paths, config.data) for domain, paths in files.items()}
-    base_fingerprint = Difference(*layout.existing_difference(domains[0])).index.base["fingerprint"]
-    mixtures = find_mixtures(config, layout, files, base, base_fingerprint)
+    later = _waiting(config)
+    mixtures = _mixtures(request, domains, base, [name for name in config.data.mixtures if name not in later])
+    mixtures |= {name: Mixture({}, YET_TO_COME, found=True) for name in later}
     there = {domain: folder for domain, folder in models.items() if folder}
     harness = prepare_harness(config.evaluation.harness) if config.evaluation.harness else None
     if harness and harness.note:

@@ -111,24 +111,24 @@ def _changes(
     known = [i for i, m in enumerate(models) if all(s.perplexity is not None for d in domains for s in (base[d], m[d]))]
     found: list[Change | None] = [None] * len(models)
     if known and domains:
-        strata = [_paired(base[d], [models[i][d] for i in known]) for d in domains]
-        sample = _Sample(strata, None if shares is None else np.array([shares[d] for d in domains]))
+        strata = [paired(base[d], [models[i][d] for i in known]) for d in domains]
+        sample = Sample(strata, None if shares is None else np.array([shares[d] for d in domains]))
         for i, change in zip(known, sample.changes(), strict=True):
             found[i] = change
     return found
 
 
-def _paired(base: Scores, models: Sequence[Scores]) -> np.ndarray:
+def paired(base: Scores, models: Sequence[Scores]) -> np.ndarray:
     """(1 + models, documents): tokens, and each model's differences of log-likelihood; of what has any token."""
     kept = base.tokens > 0
     return np.array([base.tokens[kept], *((model.nll - base.nll)[kept] for model in models)], np.float64)
 
 
-class _Sample:
+class Sample:
     """Documents of one or more domains, and the estimates that they give of each model."""
 
     def __init__(self, strata: list[np.ndarray], shares: np.ndarray | None):
-        """Of `strata`, by domain as _paired makes them; with `shares` a mean of the domains', else of all tokens."""
+        """Of `strata`, by domain as paired makes them; with `shares` a mean of the domains', else of all tokens."""
         self._shares = shares
         self._documents = sum(stratum.shape[1] for stratum in strata)
         strata = list(map(_grouped, strata if shares is not None else _joined(strata)))
@@ -153,11 +153,15 @@ class _Sample:
 
     def changes(self) -> list[Change]:
         """Of each model, with its interval where there are documents enough."""
-        if self._documents_in_effect() < LEAST or self._counts.min() < 2:
+        if self.too_few():
             return [Change(float(np.expm1(estimate)), None, None) for estimate in self._estimates]
-        errors, freedom = self._errors()
-        resampled = self._resampled()
+        errors, freedom = self.errors()
+        resampled = self.resampled()
         return [_change(*one) for one in zip(self._estimates, errors, freedom, resampled, strict=True)]
+
+    def too_few(self) -> bool:
+        """Whether the documents are too few for an interval."""
+        return bool(self._documents_in_effect() < LEAST or self._counts.min() < 2)
 
     def _documents_in_effect(self) -> float:
         """All; but of a mean of domains so many as tell no more, since a few of one domain may decide alone.
@@ -169,7 +173,7 @@ class _Sample:
         variances = self._shares**2 / self._counts
         return round(variances.sum() ** 2 / (variances**2 / self._counts).sum(), 6)
 
-    def _errors(self) -> tuple[np.ndarray, np.ndarray]:
+    def errors(self) -> tuple[np.ndarray, np.ndarray]:
         """The jackknife's standard error of each model's estimate, and its degrees of freedom (Satterthwaite 1946).
 
         Where a document is left out, the others of its domain stand for it.
@@ -189,7 +193,7 @@ class _Sample:
             freedom = whole**2 / (np.square(variances) / (self._counts - 1)[:, None]).sum(0)
         return np.sqrt(whole), np.where(whole > 0, freedom, 1.0)
 
-    def _resampled(self) -> Iterator[np.ndarray]:
+    def resampled(self) -> Iterator[np.ndarray]:
         """Of each model, how many standard errors each resample's estimate lies above the sample's, (RESAMPLES,)."""
         generator = np.random.default_rng(SEED)
         drawn = []
@@ -215,11 +219,9 @@ class _Sample:
 
 
 def _change(estimate: float, error: float, freedom: float, resampled: np.ndarray) -> Change:
-    relative, tail = float(np.expm1(estimate)), (1 - CONFIDENCE) / 2
-    lowest, highest = np.quantile(resampled, [tail, 1 - tail], method="inverted_cdf")
-    student = stdtrit(freedom, 1 - tail)
+    relative = float(np.expm1(estimate))
     with np.errstate(invalid="ignore", over="ignore"):
-        low, high = np.expm1(estimate - error * np.array([max(student, highest), min(-student, lowest)]))
+        low, high = np.expm1(estimate - error * np.array(critical(freedom, resampled)[::-1]))
     if error <= ROUNDING:
         return Change(relative, relative, relative, float(abs(estimate) <= ROUNDING))
     if not np.isfinite([low, high]).all():
@@ -228,6 +230,14 @@ def _change(estimate: float, error: float, freedom: float, resampled: np.ndarray
     beyond = min(np.count_nonzero(resampled >= there), np.count_nonzero(resampled <= there))
     p = max(2 * (beyond + 1) / (resampled.size + 1), 2 * stdtr(freedom, -abs(there)))
     return Change(relative, float(low), float(high), float(min(p, 1.0)))
+
+
+def critical(freedom: float, resampled: np.ndarray) -> tuple[float, float]:
+    """How many standard errors an estimate may lie below and above what it estimates."""
+    tail = (1 - CONFIDENCE) / 2
+    lowest, highest = np.quantile(resampled, [tail, 1 - tail], method="inverted_cdf")
+    student = stdtrit(freedom, 1 - tail)
+    return min(-student, lowest), max(student, highest)
 
 
 def _joined(strata: list[np.ndarray]) -> list[np.ndarray]:

@@ -19,6 +19,7 @@ from dem.evaluation import intervals
 from dem.evaluation.intervals import Change, changes, changes_together, marked, sure
 from dem.evaluation.records import HarnessTask, TextFigures
 from dem.evaluation.report import ModelResult
+from dem.evaluation.retention import Retention, retention_of
 from dem.evaluation.scores import Scores
 from dem.typed import conform
 
@@ -63,13 +64,15 @@ class Mixture:
     """A mixture of the config."""
 
     shares: dict[str, float]
-    """By domain, adding up to 1."""
+    """By domain, adding up to 1; empty where they are yet to be found."""
     note: str | None = None
     """Why there is nothing to compare with, and what to do about it; None if there is."""
     seconds: float | None = None
     """Of its training."""
     tokens: int | None = None
     """That it was trained on."""
+    found: bool = False
+    """Whether its shares are weights that a search found."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,9 @@ class Metrics:
     """Of the domains' text, to train on in place of a merge; by name."""
     between: dict[str, Change] = field(default_factory=dict)
     """The perplexity of ALL of one model against another's where merged is neither, by what changes between them."""
+
+    retention: Retention | None = None
+    """What models for all domains keep of the adapters' gains at home; None in metrics of an earlier version."""
 
     def beyond_chance(self) -> set[tuple[str, str]]:
         """Model and domain where the perplexity differs from the base's, all of them taken together.
@@ -161,11 +167,29 @@ def make_metrics(
     compared = [name for name in [*mixtures, *others] if name in by_name]
     found = {name: changes_together(by_name[name], [by_name["merged"]])[0] for name in compared}
     against = {name: change for name, change in found.items() if change}
-    steps = {what: pair for what, pair in (pairs or {}).items() if set(pair) <= set(by_name)}
+    pairs = dict(pairs or {}) | mixture_pairs(mixtures)
+    steps = {what: pair for what, pair in pairs.items() if set(pair) <= set(by_name)}
     found = {what: changes_together(by_name[second], [by_name[first]])[0] for what, (first, second) in steps.items()}
     between = {what: change for what, change in found.items() if change}
-    settings = {**settings, "device": device, "bootstrap": bootstrap}
-    return Metrics(models, settings, fingerprints, harness_note, against=against, mixtures=mixtures, between=between)
+    return Metrics(
+        models,
+        {**settings, "device": device, "bootstrap": bootstrap},
+        fingerprints,
+        harness_note,
+        against=against,
+        mixtures=mixtures,
+        between=between,
+        retention=retention_of(by_name),
+    )
+
+
+def mixture_pairs(mixtures: Mapping[str, Mixture]) -> dict[str, tuple[str, str]]:
+    """Which mixtures are compared with each other, by the name of that in Metrics.between.
+
+    Each of found weights is, with each of other shares.
+    """
+    found = [name for name, mixture in mixtures.items() if mixture.found]
+    return {f"{one} against {other}": (one, other) for one in found for other in mixtures if other not in found}
 
 
 def _column(scores: list[Scores], changed: list[Change | None]) -> list[Perplexity | None]:
@@ -224,3 +248,21 @@ def _require_coherent(metrics: Metrics) -> None:
             change = measured and measured.change
             if change and (len(found) < 2 or None in found or (change.low is None) != (change.high is None)):
                 raise ValueError(f"models.{name}.perplexity.{domain}.change is of no two figures")
+    if metrics.retention:
+        _require_coherent_retention(metrics.retention, metrics.models)
+
+
+def _require_coherent_retention(retention: Retention, models: Mapping[str, ModelMetrics]) -> None:
+    """Refuse a retention of models or domains that were not measured, or half of an interval.
+
+    Raises:
+        ValueError: names it.
+    """
+    if unknown := [name for name in [*retention.domains, *retention.models] if name not in models]:
+        raise ValueError(f"retention is of {unknown[0]}, which is no model")
+    if retention.note is None and retention.home is None:
+        raise ValueError("retention has no gain at home")
+    means = [kept.mean for kept in retention.models.values()]
+    parts = [kept.retention for kept in retention.models.values()]
+    if any(each and (each.low is None) != (each.high is None) for each in [retention.home, *means, *parts]):
+        raise ValueError("retention has half of an interval")

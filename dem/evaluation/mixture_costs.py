@@ -12,7 +12,7 @@ def cost_lines(mixtures: dict[str, Mixture], evidence: Evidence) -> list[str]:
     trained = {name: mixture for name, mixture in mixtures.items() if not mixture.note}
     if not trained:
         return left_out
-    seconds, tokens = _sum(evidence.training_seconds), _sum(evidence.training_tokens)
+    seconds, tokens = whole_sum(evidence.training_seconds), whole_sum(evidence.training_tokens)
     count = len(evidence.domains)
     lines = [
         "| training | on | tokens | time |",
@@ -21,14 +21,15 @@ def cost_lines(mixtures: dict[str, Mixture], evidence: Evidence) -> list[str]:
     ]
     for name, mixture in trained.items():
         shares = ", ".join(f"{as_text(domain)} {share:.0%}" for domain, share in mixture.shares.items())
-        lines.append(f"| {as_text(name)} | {shares} | {_tokens(mixture.tokens)} | {_time(mixture.seconds)} |")
+        found = ", the found weights" * mixture.found
+        lines.append(f"| {as_text(name)} | {shares}{found} | {_tokens(mixture.tokens)} | {_time(mixture.seconds)} |")
     lines += ["", "Other shares need the whole training again, other weights only another merge."]
     if uneven := [n for n, m in trained.items() if tokens and m.tokens and abs(m.tokens / tokens - 1) > 0.01]:
         lines[-1] += f" **Not a comparison at equal tokens: {', '.join(map(as_text, uneven))}.**"
     return [*lines, *([""] if left_out else []), *left_out]
 
 
-def _sum(by_domain: dict[str, float | Missing]) -> float | None:
+def whole_sum(by_domain: dict[str, float | Missing]) -> float | None:
     """Of all domains; None if it is not known of one."""
     known = [value for value in by_domain.values() if not isinstance(value, Missing)]
     return sum(known) if known and len(known) == len(by_domain) else None

@@ -3,14 +3,16 @@
 A mixture never takes part in a merge. One that cannot be compared is left out, with the reason, and stops nothing.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dem.checkpoints import Checkpoint, files_fingerprint
 from dem.common import log
-from dem.config import Config
+from dem.config import FOUND, Config
 from dem.errors import RequestError
 from dem.evaluation.metrics import Mixture
+from dem.found_shares import with_found_shares
 from dem.layout import Layout
 from dem.run_record import changes
 from dem.sources import adapter_deltas
@@ -18,9 +20,14 @@ from dem.trained_adapter import base_files, log_settings_changed, require_as_tra
 
 
 def find_mixtures(
-    config: Config, layout: Layout, files: dict[str, list[Path]], base: Path, base_fingerprint: str
+    config: Config,
+    layout: Layout,
+    files: dict[str, list[Path]],
+    base: Path,
+    base_fingerprint: str,
+    names: Sequence[str] | None = None,
 ) -> dict[str, Mixture]:
-    """The config's mixtures by name; the log says which of them are left out, and why.
+    """The config's mixtures by name, or those of `names`; the log says which of them are left out, and why.
 
     Compared is a finished adapter of this base, of these shares, of the split that is tested on, and of the text that
     `files` hold now, by domain.
@@ -28,10 +35,11 @@ def find_mixtures(
     found = {}
     now: dict[str, Any] | None = None
     beside: dict[str, str | None] | None = None
-    for name in config.data.mixtures:
-        shares, adapter = config.data.shares(name), layout.adapter(name)
+    for name in config.data.mixtures if names is None else names:
+        shares, adapter, of_weights = {}, layout.adapter(name), config.data.mixtures[name] == FOUND
         how = f"python dem/train_individual.py --config CONFIG --domain {name}"
         try:
+            shares = with_found_shares(config, layout, name)[0].data.shares(name)
             layout.existing_adapter(name)
             now = now or _as_recorded(config, files, base_fingerprint)
             beside = beside or base_files(base)
@@ -40,9 +48,9 @@ def find_mixtures(
                 raise RequestError(f"since it was trained there changed {'; '.join(changed)}: {how} --overwrite")
             adapter_deltas(adapter, base, Checkpoint(base))  # it loads, and fits the base
             log_settings_changed(name, record, config)
-            found[name] = Mixture(shares, None, record.get("seconds"), record.get("tokens"))
+            found[name] = Mixture(shares, None, record.get("seconds"), record.get("tokens"), of_weights)
         except RequestError as mistake:
-            found[name] = Mixture(shares, str(mistake))
+            found[name] = Mixture(shares, str(mistake), found=of_weights)
             log.info(f"evaluation: the mixture {name} is left out: {mistake}")
     return found
 

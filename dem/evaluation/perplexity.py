@@ -25,6 +25,21 @@ def windows(ids: Sequence[int], max_length: int) -> list[Sequence[int]]:
     return [ids[start : start + max_length] for start in range(0, max(len(ids) - 1, 0), step)]
 
 
+def drawn(documents: Sequence[Document], max_length: int, tokens: int, seed: int) -> list[Document]:
+    """`tokens` of the documents' predicted tokens (all, if there are no more), drawn by windows; the last one is cut.
+
+    As a model reads them by windows anyway, each becomes a document of its own, whose bytes are not told.
+    """
+    pieces = [window for document in documents for window in windows(document.ids, max_length)]
+    chosen: dict[int, Sequence[int]] = {}
+    for number in np.random.default_rng(seed).permutation(len(pieces)):
+        chosen[number] = pieces[number][: tokens + 1]
+        tokens -= len(chosen[number]) - 1
+        if not tokens:
+            break
+    return [Document(chosen[number], 0) for number in sorted(chosen)]
+
+
 @torch.inference_mode()
 def score(
     model: PreTrainedModel,

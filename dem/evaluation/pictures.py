@@ -179,7 +179,8 @@ def _texts(matrix: np.ndarray, form: str) -> list[list[str]]:
 
 def weights(record: dict[str, Any], picture: Path) -> None:
     """Each domain's weight in the merge, from `dem_provenance.json`."""
-    given = {domain: float(source["weight"]) for domain, source in record["domains"].items()}
+    fine = record.get("search", {}).get("fine")
+    given = fine["mean"] if fine else {domain: float(own["weight"]) for domain, own in record["domains"].items()}
     names, values = short_names(list(given)), list(given.values())
     with page(picture, WIDTH, 1.5 + 0.5 * len(given)) as (figure, (axes,)):
         bars = axes.barh(names, values, color="#5b7fa6", edgecolor="black")
@@ -190,12 +191,14 @@ def weights(record: dict[str, Any], picture: Path) -> None:
         axes.set_title(f"Merge weights ({record.get('method')}, scale {record.get('scale'):g})")
         if record.get("weights_by_parameter"):
             axes.set_xlabel("some parameters have weights of their own")
+        if fine:
+            axes.set_xlabel(f"mean of the weights of each domain's {fine['groups']}")
         axes.grid(axis="x", alpha=0.3)
 
 
 def _weight(value: float, values: list[float]) -> str:
     total = sum(values)
-    return f"{value:g} ({value / total:.0%})" if total > 0 and min(values) >= 0 else f"{value:g}"
+    return f"{value:.4g} ({value / total:.0%})" if total > 0 and min(values) >= 0 else f"{value:.4g}"
 
 
 @contextmanager

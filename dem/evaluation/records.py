@@ -32,6 +32,16 @@ class MergeRecord(_Domains, total=False):
     search: dict[str, Any]
 
 
+class SearchSummary(TypedDict):
+    """`results/weights_search.json`."""
+
+    domains: list[str]
+    found: list[list[float]]
+    """The weights of each domain, of each group of parameters."""
+    differences: dict[str, str]
+    """The fingerprint of each domain's difference, as stage 2 made it."""
+
+
 class TrainingFigures(TypedDict, total=False):
     """Of `dem_run.json`, what a training cost."""
 

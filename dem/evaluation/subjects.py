@@ -38,6 +38,7 @@ def subjects_of(
     mixtures: dict[str, Path],
     rivals: dict[str, dict[str, list[float]]],
     patterns: Sequence[str] = (),
+    vectors: list[str] | None = None,
 ) -> list[Subject]:
     """Base, domain models in the order of the merge, mixtures, other weights, merged model, right after the merge.
 
@@ -45,14 +46,15 @@ def subjects_of(
         adapters: folder of each domain's adapter, by domain.
         models: folder of the fully fine-tuned model of each of the other domains, by domain.
         mixtures: folder of the adapter trained on each mixture of domains, by its name.
-        rivals: by name, other weights of the merged differences to compare with: by domain, of each group.
+        rivals: by name, other weights of the differences to compare with: by domain, of each group.
         patterns: of the groups of parameters, whose last one has none.
+        vectors: the fingerprints of the differences that `rivals` are of, where these are not the merged ones.
     """
     record = read_json(layout.merge_record)
     subjects = subjects_beside(record, base, adapters, models, mixtures)
     for name, weights in rivals.items():
         coefficients = [[record["scale"] * weight for weight in weights[domain]] for domain in record["domains"]]
-        subjects.append(weighted(layout, base, name, coefficients, patterns))
+        subjects.append(weighted(layout, base, name, coefficients, patterns, vectors))
     return [*subjects, merged_subject(layout)]
 
 
@@ -86,14 +88,20 @@ def subjects_beside(
 
 
 def weighted(
-    layout: Layout, base: Path, name: str, coefficients: list[list[float]], patterns: Sequence[str] = ()
+    layout: Layout,
+    base: Path,
+    name: str,
+    coefficients: list[list[float]],
+    patterns: Sequence[str] = (),
+    vectors: list[str] | None = None,
 ) -> Subject:
     """The base plus `coefficients` (domains, groups) of the merged differences; the last group is what has no pattern.
 
-    Its fingerprint depends on those differences only that take part.
+    Its fingerprint depends on those differences only that take part. `vectors` are their fingerprints where they are
+    not the merged ones.
     """
     record = read_json(layout.merge_record)
-    vectors = [merged["difference_fingerprint"] for merged in record["domains"].values()]
+    vectors = vectors or [merged["difference_fingerprint"] for merged in record["domains"].values()]
     added = {vector: own for vector, own in zip(vectors, coefficients, strict=True) if any(own)}
     content = f"{_hash(record['base']['fingerprint'], base)} plus {added} by {list(patterns)}"
     return Subject(name, base, xxhash.xxh3_128(content.encode()).hexdigest(), coefficients=coefficients)

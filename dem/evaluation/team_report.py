@@ -18,6 +18,7 @@ from dem.evaluation.acceptance import (
     criteria,
     criteria_table,
 )
+from dem.evaluation.advice import advice
 from dem.evaluation.answers import provenance_hash
 from dem.evaluation.digits import in_figures
 from dem.evaluation.evidence import Evidence, Missing, gather, not_merged
@@ -27,8 +28,9 @@ from dem.evaluation.mixture_costs import cost_lines
 from dem.evaluation.report import TEXT_METRICS, as_text
 from dem.evaluation.report import captioned as _picture
 from dem.evaluation.report import link as _link
+from dem.evaluation.retention_report import retention_section, retention_sentence
 from dem.evaluation.tables import change_in_percent
-from dem.evaluation.weights_report import comparison_lines, weighed, weights_section
+from dem.evaluation.weights_report import comparison_lines, regmean_lines, weighed, weights_section
 from dem.layout import Layout
 from dem.search.effects import leave_one_out_section
 
@@ -48,6 +50,7 @@ def report_page(evidence: Evidence, layout: Layout) -> str:
         ["## The plan's criteria", "", *criteria_table(met), "", _link(layout.acceptance, "How they are taken, and"
           " the figures of each domain")],
         _perplexity_section(evidence, layout),
+        retention_section(evidence),
         _comparison_section(evidence),
         weights_section(evidence, layout),
         leave_one_out_section(layout, not isinstance(evidence.record, Missing) and "search" in evidence.record),
@@ -84,7 +87,7 @@ def _perplexity_verdict(evidence: Evidence) -> str:
     text += f", while the plan wants {GAIN[0]:.0%}." if 0 < -whole.change.relative < GAIN[0] else "."
     if whole.change.low is None:
         text += f" So few test documents ({whole.documents}) do not tell how sure that is."
-    return text + _domains_verdict(evidence.metrics)
+    return " ".join(filter(None, [text + _domains_verdict(evidence.metrics), retention_sentence(evidence.metrics)]))
 
 
 def _domains_verdict(metrics: Metrics) -> str:
@@ -171,7 +174,7 @@ def _comparison_section(evidence: Evidence) -> list[str]:
     if mixtures:
         lines = [f"- the adapter trained on the mixture {as_text(n)}: {weighed(c)}" for n, c in mixtures.items()]
         parts.append(["Perplexity of the merged model on all test documents, relative to", "", *lines])
-    parts.append(cost_lines(evidence.metrics.mixtures, evidence))
+    parts += [cost_lines(evidence.metrics.mixtures, evidence), [advice(evidence, as_text)]]
     lines = [line for part in parts if part for line in ("", *part)]
     return ["## Against other ways", *lines] if lines else []
 
@@ -224,7 +227,8 @@ def _figures_section(evidence: Evidence) -> list[str]:
 
 def _differences_section(evidence: Evidence, layout: Layout) -> list[str]:
     divided = not isinstance(evidence.record, Missing) and evidence.record.get("normalize")
-    pictures = _picture(
+    pictures = [*regmean_lines(evidence)]
+    pictures += _picture(
         layout.weight_picture,
         "Weight of each domain in the merge",
         f"How much of each domain's difference was added{', before they are divided by their sum' * bool(divided)}.",

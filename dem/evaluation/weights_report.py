@@ -1,12 +1,14 @@
 """What the report says of weights that were found: where the search ended, and what their shares and sum gained."""
 
+import math
+
 from dem.evaluation.digits import figure
 from dem.evaluation.evidence import Evidence, Missing
 from dem.evaluation.intervals import Change, sure
 from dem.evaluation.metrics import ALL, Metrics
 from dem.evaluation.report import as_text, captioned, link
-from dem.layout import Layout
-from dem.search.outcome import ends_in_words
+from dem.layout import SCALARS, Layout
+from dem.search.outcome import ends_in_words, gain
 from dem.search.rivals import FOUND, GIVEN, SHARES, in_words, models_of, sum_in_words
 
 OBJECTIVES = {
@@ -21,6 +23,8 @@ CAPTIONS = {
     "path": "What was looked at, on some of the tune documents: the start, one weight after the other moved for "
     "the curvature, and then the best weights of the model. Their loss may rise where that of all tune documents, by "
     "which the weights are found, falls.",
+    "steps": "The steps of Adam. By the loss of the held-back half the step is chosen; that of the half it steps on is "
+    "taken from the windows of the steps since the last look. Where they part, text is learned by heart.",
 }
 
 
@@ -31,13 +35,43 @@ def comparison_lines(evidence: Evidence) -> list[str]:
         return []
     lines = ["Perplexity of the merged model on all test documents, relative to", ""]
     lines += [_line(rival, search["rivals"], evidence.metrics) for rival in search["rivals"]]
-    if evidence.record.get("normalize"):
+    if "fine" in search:
+        lines += ["", _generalised(search["fine"], evidence.metrics.against.get(SCALARS))]
+    elif evidence.record.get("normalize"):
         lines += ["", "The weights of all add up to 1 (`merge.normalize`), so that only their shares differ."]
     else:
         for shares in dict.fromkeys(rival["shares"] for rival in search["rivals"]):
             lines += ["", _gains(shares, search["rivals"], evidence.metrics)]
     told = OBJECTIVES.get(search["objective"], as_text(search["objective"]))
     return [*lines, "", f"The search made small {told}; here, each domain counts by its text."]
+
+
+def regmean_lines(evidence: Evidence) -> list[str]:
+    """What RegMean did to the differences before they were merged; nothing where another method merged them."""
+    record = None if isinstance(evidence.record, Missing) else evidence.record.get("regmean")
+    if not record:
+        return []
+    text = ", ".join(f"{as_text(domain)} {tokens:,}" for domain, tokens in record["tokens"].items())
+    kept = record["kept"]
+    others = f" {len(kept)} others see no input as a matrix product, and keep the weighted sum." if kept else ""
+    return [
+        f"RegMean (Jin et al. 2023, arXiv 2212.09849) has let the changes of {record['parameters']} parameters act on "
+        "inputs as far as these are their own domain's, by the second moments of the base's inputs on so many tokens "
+        f"of the tune (and, where these are few, train) documents: {text}.{others} Weights of sum 1 are the method's "
+        f"own mean. It took {record['seconds']:.0f} s.",
+        "",
+    ]
+
+
+def _generalised(fine: dict, tested: Change | None) -> str:
+    """What the weights gained on text that they were fitted to, on text that they were chosen by, and on neither."""
+    fitted, held = (figure(math.expm1(-gain(fine, side)), "+.2%", 0) for side in ("fitted", "held"))
+    return (
+        f"From one weight for each domain to one for each of {fine['weights']:,} {as_text(fine['groups'])}, the "
+        f"perplexity changed by **{fitted}** on the half of the tune documents that they were fitted to and by "
+        f"**{held}** on the half that was held back to stop by (both as the search counts the domains), and on the "
+        f"test documents by {weighed(tested)}. What the first gained and the last did not was learned by heart."
+    )
 
 
 def _search(evidence: Evidence) -> dict | None:
@@ -100,7 +134,8 @@ def weights_section(evidence: Evidence, layout: Layout) -> list[str]:
     if not search:
         return []
     domains = evidence.record["domains"]
-    weights = ", ".join(f"{as_text(d)} {s['weight']:g}{_flat(search, d)}" for d, s in domains.items())
+    given = search["fine"]["start"] if "fine" in search else {d: s["weight"] for d, s in domains.items()}
+    weights = ", ".join(f"{as_text(d)} {weight:g}{_flat(search, d)}" for d, weight in given.items())
     lines = [
         "## Weights",
         "",
@@ -113,11 +148,26 @@ def weights_section(evidence: Evidence, layout: Layout) -> list[str]:
             f"{search['flat_within']:g} nats per token, the other weights adjusting."
         )
     lines += [line for sentence in ends_in_words(search.get("ends", []), as_text) for line in ("", f"**{sentence}.**")]
+    if "fine" in search:
+        lines += ["", _fine(search["fine"])]
     lines.append("")
     for what, caption in CAPTIONS.items():
         lines += captioned(layout.search_picture(what), f"The search for weights: {what}", caption)
     links = f"{link(layout.search_table, 'Every evaluation')}, {link(layout.search_summary, 'everything found')}"
+    if "fine" in search:
+        links += f", {link(layout.descent_table, 'the steps of Adam')}"
     return [*lines, f"{links}."]
+
+
+def _fine(fine: dict) -> str:
+    """How the weights of terms or modules were found from these, and what they are."""
+    means = (f"{as_text(d)} {mean:.3f} (spread {fine['spread'][d]:.3f})" for d, mean in fine["mean"].items())
+    return (
+        f"From these on, **a weight for each of {fine['weights']:,} {as_text(fine['groups'])}** was found by Adam on "
+        f"{fine['fitted_tokens']:,} of the tokens; by the other {fine['held_tokens']:,}, step {fine['step']} of "
+        f"{fine['last_step']} was chosen. On average, each weight counting by the squared size of what it multiplies: "
+        f"{', '.join(means)}. They are free: neither their signs nor `search.bound` limits them."
+    )
 
 
 def _flat(search: dict, domain: str) -> str:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from dem.config import SearchConfig
 from dem.errors import WorkError
 from dem.evaluation.documents import Document, fingerprint
 from dem.evaluation.evaluated import Evaluated
-from dem.evaluation.perplexity import windows
+from dem.evaluation.perplexity import drawn
 from dem.search.losses import Evaluation, Losses
 from dem.search.objectives import Objective, objective_of
 from dem.search.optimise import Evaluate, best_sum, by_gradient, by_grid
@@ -140,16 +140,8 @@ class Search:
 
 
 def _some(documents: list[Document], max_length: int, seed: int) -> list[Document]:
-    """SHARE of the documents' tokens, drawn by windows, as which a model reads them anyway; the last one is cut."""
-    pieces = [window for document in documents for window in windows(document.ids, max_length)]
-    left = max(round(SHARE * sum(len(piece) - 1 for piece in pieces)), 1)
-    chosen: dict[int, Sequence[int]] = {}
-    for number in np.random.default_rng(seed).permutation(len(pieces)):
-        chosen[number] = pieces[number][: left + 1]
-        left -= len(chosen[number]) - 1
-        if not left:
-            break
-    return [Document(chosen[number], 0) for number in sorted(chosen)]  # bytes are not asked for
+    """SHARE of the documents' tokens."""
+    return drawn(documents, max_length, max(round(SHARE * _tokens({"": documents})), 1), seed)
 
 
 def find_weights(
@@ -186,10 +178,13 @@ def find_weights(
 
             return best_sum(there, objective, shares, limits.bound, model, weights.sum(0).mean())
 
-        rivals = rivals_of(guessed, search.domains, weights, limits, best_of)
+        rivals = rivals_of(guessed, search.domains, weights, limits, best_of, merged=not settings.fine)
     values = {"value": objective.value(losses), "value_of_start": objective.value(at_start)}
     record = _record(search, settings, values, _flat(search, objective, weights, model, limits))
-    record |= {"ends": ends_of(weights, search.domains, settings.groups, limits), "rivals": rivals}
+    ends = ends_of(weights, search.domains, settings.patterns, limits)
+    if settings.fine:  # a domain that ended at 0 may yet take part
+        ends = [end | {"zero": []} for end in ends]
+    record |= {"ends": ends, "rivals": rivals}
     content = {
         "format": FORMAT,
         **named,

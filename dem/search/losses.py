@@ -1,5 +1,6 @@
 """The loss of base plus weighted differences on each domain's tune documents, and its gradient by the weights."""
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,15 +34,25 @@ class Losses:
 
     def __init__(self, terms: Terms, documents: dict[str, list[Document]], max_length: int):
         """Of the model in `terms`, on `documents` by domain, cut into windows of `max_length` tokens."""
-        self._terms, self._documents, self._max_length = terms, documents, max_length
+        self._terms, self._max_length = terms, max_length
         self._head_is_all = head_is_all(terms.model)
+        self._set_documents(documents)
+
+    def _set_documents(self, documents: dict[str, list[Document]]) -> None:
+        self._documents = documents
         self.domains = list(documents)
         self.tokens = {d: sum(max(len(o.ids) - 1, 0) for o in some) for d, some in documents.items()}
+
+    def on(self, documents: dict[str, list[Document]]) -> "Losses":
+        """The same function on other documents."""
+        other = copy.copy(self)
+        other._set_documents(documents)
+        return other
 
     def at(
         self, weights: np.ndarray, gradient: bool, progress: Callable[[int], object] = lambda tokens: None
     ) -> Evaluation:
-        """Evaluate at `weights` (domains, groups); `progress` is told the tokens of each batch."""
+        """Evaluate at `weights` (those of the Terms); `progress` is told the tokens of each batch."""
         began = time.monotonic()
         losses, rows, nll = [], [], []
         with self._terms.applied(weights, gradient):

@@ -1,4 +1,4 @@
-"""Where a search ended: on a limit, of which it must be said that the best weights may lie beyond it."""
+"""Where a search ended: on a limit, beyond which the best weights may lie, or with what was learned by heart."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,3 +49,13 @@ def _sentences(end: dict[str, Any], where: str, name: Callable[[str], str]) -> l
             f"difference{'s take' if several else ' takes'} no part{' there' if where else ''}"
         )
     return sentences
+
+
+def gain(record: dict[str, Any], side: str) -> float:
+    """By how many nats per token a descent's objective became better on one `side`, fitted or held.
+
+    Args:
+        record: `fine` of a search's record.
+    """
+    start, end = record[side]["start"], record[side]["end"]
+    return sum(share * (start[domain] - end[domain]) for domain, share in record["shares"].items())

@@ -35,7 +35,7 @@ MARKERS = {
 
 def draw(layout: Layout, chosen: list[str]) -> None:
     """Draw all that the search's summary tells of, the map of the `chosen` domains; what it does not tell of, goes."""
-    for what in ("path", "losses", "map"):
+    for what in ("path", "losses", "map", "steps"):
         layout.search_picture(what).unlink(missing_ok=True)
     summary = read_json(layout.search_summary)
     path(summary, layout.search_picture("path"))
@@ -43,6 +43,8 @@ def draw(layout: Layout, chosen: list[str]) -> None:
         losses(summary, layout.search_picture("losses"))
         if len(summary["domains"]) > 1:
             weight_map(summary, chosen, layout.search_picture("map"))
+    if "fine" in summary:
+        steps(summary["fine"], layout.search_picture("steps"))
 
 
 def leave_one_out(effects: dict[str, dict[str, dict[str, float] | None]], picture: Path) -> None:
@@ -84,6 +86,22 @@ def path(summary: dict[str, Any], picture: Path) -> None:
             axes.grid(alpha=0.3)
             axes.xaxis.get_major_locator().set_params(integer=True)
         figure.legend(loc="outside lower center", ncols=3 if max(map(len, names)) < 12 else 2)
+
+
+def steps(fine: dict[str, Any], picture: Path) -> None:
+    """The objective on both halves of the tune documents as the steps go on, and which step was chosen."""
+    rows = fine["rows"]
+    with page(picture, WIDTH, 6) as (figure, (axes,)):
+        stepped = [(row["step"], row["running"]) for row in rows if row["running"] is not None]
+        axes.plot(*zip(*stepped, strict=True), "ks--", markersize=7, label="half that it steps on")
+        axes.plot([r["step"] for r in rows], [r["value"] for r in rows], "ko-", markersize=7, label="held-back half")
+        chosen = next(row for row in rows if row["step"] == fine["step"])
+        axes.plot(chosen["step"], chosen["value"], "k*", markersize=20, label="chosen")
+        axes.set(title=f"A weight for each of {fine['weights']:,} {fine['groups']}", xlabel="step of Adam")
+        axes.set_ylabel("loss (nats per token)")
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        figure.legend(loc="outside lower center", ncols=3)
 
 
 def losses(summary: dict[str, Any], picture: Path) -> None:
@@ -161,7 +179,11 @@ def _panel(axes: plt.Axes, summary: dict[str, Any], one: int, two: int) -> Conto
 
 def _marks(summary: dict[str, Any]) -> dict[str, np.ndarray]:
     """The weights found and those that they are compared with, (domains,) each, by the names of MARKERS."""
-    others = {rival["name"]: rival["weights"] for rival in summary["rivals"] if not rival["same_as"]}
+    others = {
+        rival["name"]: rival["weights"]
+        for rival in summary["rivals"]
+        if rival["name"] in MARKERS and not rival["same_as"]
+    }
     marks = {name: np.array([weights[d][0] for d in summary["domains"]]) for name, weights in others.items()}
     return marks | {"found": np.array(summary["found"])[:, 0]}
 

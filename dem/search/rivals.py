@@ -4,6 +4,9 @@ As they are given (equal ones with the sum 1), at the sum that was found, and at
 What the first and the second differ in is what the sum gains; what the second and the found weights differ in is what
 the shares gain; and the third is the most that there is to be had without a search for shares. Where every sum is 1,
 the three are one.
+
+With a weight for each term or module, the merged model is none of these, and the weights that were found before, one
+for each domain, are a rival too.
 """
 
 from collections.abc import Callable
@@ -12,11 +15,15 @@ from typing import Any
 import numpy as np
 
 from dem.config import SearchConfig
-from dem.layout import SUMS
+from dem.layout import SCALARS, SUMS
 from dem.search.quadratic import Limits
 
 GIVEN, FOUND, BEST = "given", *SUMS
-SHARES = {"equal": "equal weights", "hand": "the weights given by hand"}
+SHARES = {
+    "equal": "equal weights",
+    "hand": "the weights given by hand",
+    SCALARS: "the weights found first, one for each domain",
+}
 """What is compared with, in words."""
 ALIKE = 1e-4
 """Largest difference of weights that are told as the same ones: what rounding the found ones leaves."""
@@ -32,7 +39,7 @@ def guesses(settings: SearchConfig, domains: list[str]) -> dict[str, np.ndarray]
 def names_of(settings: SearchConfig, domains: list[str], normalize: bool) -> list[str]:
     """The names of all rivals there will be; a model of its own is each that is like no other."""
     ends = ("",) if normalize else ("", *SUMS.values())
-    return [kind + end for kind in guesses(settings, domains) for end in ends]
+    return [SCALARS] * settings.fine + [kind + end for kind in guesses(settings, domains) for end in ends]
 
 
 def rivals_of(
@@ -41,19 +48,25 @@ def rivals_of(
     found: np.ndarray,
     limits: Limits,
     best_of: Callable[[str, np.ndarray], float],
+    merged: bool = True,
 ) -> list[dict[str, Any]]:
     """What the weights `found` (domains, groups) are to be compared with, as plain values.
 
     Args:
         guessed: by a SHARES, weights (domains,).
         best_of: from a SHARES and its shares (domains, groups), whose sums are 1, to the best sum for them.
+        merged: whether `found` are the merged model's; if not, they are a rival themselves, the first one.
 
     Returns:
         Of each its name, which of SHARES `at` which sum it is, the `sums` of each group, the `weights` of each group
         by domain, where other weights to be measured are the same the name of their model, and whether the search for
         its best sum ended `at_bound`.
     """
-    rivals, known = [], {"merged": found, "base": np.zeros_like(found)}
+    rivals, known = [], {"merged" if merged else SCALARS: found, "base": np.zeros_like(found)}
+    if not merged:
+        own = {"name": SCALARS, "shares": SCALARS, "at": GIVEN, "sums": found.sum(0).tolist()}
+        weights = dict(zip(domains, found.tolist(), strict=True))
+        rivals.append({**own, "weights": weights, "same_as": None, "at_bound": False})
     for kind, weights in guessed.items():
         shares = np.repeat((weights / weights.sum())[:, None], found.shape[1], 1)
         sums = {GIVEN: np.full(found.shape[1], 1.0 if limits.normalize else weights.sum())}

@@ -14,7 +14,7 @@ import transformers
 from transformers import PreTrainedModel
 
 import dem
-from dem.changed_modules import changed_names, factors_of
+from dem.changed_modules import Factors, changed_names, factors_of
 from dem.checkpoints import Checkpoint
 from dem.common import load_model, load_tokenizer, reuse_freed_memory
 from dem.config import Config, MergeConfig, ParameterWeights, hand_weights
@@ -27,7 +27,10 @@ from dem.evaluation.evaluated import Evaluated
 from dem.layout import Layout
 from dem.merging import require_same_split
 from dem.search.find import Search, find_weights
+from dem.search.fine import refine
+from dem.search.halves import halves
 from dem.search.quadratic import Limits
+from dem.search.singular import singular_form
 from dem.search.terms import Terms
 
 
@@ -37,8 +40,9 @@ def search_weights(
     base: Path,
     differences: dict[str, Difference],
     documents: dict[str, list[Document]],
-) -> tuple[MergeConfig, dict[str, Any]]:
-    """The settings of the merge with the weights that were found on the tune `documents`, and the record of how.
+) -> tuple[MergeConfig, dict[str, Any], dict[str, Difference]]:
+    """The settings of the merge with the weights that were found on the tune `documents`, the record of how, and what
+    is merged: `differences` or, where each of their terms or modules has a weight, these times the weights.
 
     In memory are the base and the factors of the differences, and of full models' differences one parameter.
 
@@ -46,10 +50,11 @@ def search_weights(
         RequestError: a group has no parameter.
     """
     checkpoint = Checkpoint(base)
-    group_of = groups(config.search.groups, changed_names(differences))
+    group_of = groups(config.search.patterns, changed_names(differences))
     reuse_freed_memory()
     model = load_model(base, dtype_here(), hub_kernels=config.hub_kernels)
-    terms = open_terms(model, checkpoint, layout, differences, group_of)
+    factors = all_factors(checkpoint, layout, differences, singular=config.search.fine)
+    terms = Terms(model, checkpoint, differences, factors, group_of)
     limits = Limits(config.merge.normalize, config.search.bound)
     hand = hand_weights(config)
     start = np.repeat(np.array([[hand[domain]] for domain in differences]), max(group_of) + 1, 1)
@@ -64,16 +69,22 @@ def search_weights(
     }
     kept = Evaluated(layout.search_kept, key)
     search = Search(terms, documents, config.data.max_length, config.merge.scale, kept, layout.search_table)
-    found = find_weights(search, config.search, start, limits, layout.search_summary, {"differences": fingerprints})
+    made = {domain: Difference(*layout.existing_difference(domain)).index.vector_fingerprint for domain in differences}
+    found = find_weights(search, config.search, start, limits, layout.search_summary, {"differences": made})
+    settings, merged = _settings(config, found.domains, found.weights, group_of), differences
+    if config.search.fine:
+        own = (terms, factors, differences, documents, found.weights[:, 0], key)
+        merged, found.record["fine"] = refine(config, layout, *own)
+        settings = replace(settings, weights=dict.fromkeys(found.domains, 1.0))
     del model, terms, search
     gc.collect()  # before the merge; PEFT's and transformers' layers refer to each other in circles
-    return _settings(config, found.domains, found.weights, group_of), found.record
+    return settings, found.record, merged
 
 
 def _settings(config: Config, domains: list[str], weights: np.ndarray, group_of: Sequence[int]) -> MergeConfig:
     """What the merge is told: the last group are the parameters that no pattern matches."""
     columns = [dict(zip(domains, map(float, column), strict=True)) for column in weights.T]
-    own = [ParameterWeights(pattern, columns[i]) for i, pattern in enumerate(config.search.groups)]
+    own = [ParameterWeights(pattern, columns[i]) for i, pattern in enumerate(config.search.patterns)]
     return replace(config.merge, weights=columns[max(group_of)], weights_by_parameter=own)
 
 
@@ -97,10 +108,14 @@ def search_inputs(
     """The tune documents that a search looks at, by domain, once everything that it would refuse is checked.
 
     Raises:
-        RequestError: a domain has no tune document, an adapter was trained on another split, a group has no parameter.
+        RequestError: a domain has no tune document or too few, an adapter was trained on another split, a group has no
+            parameter.
     """
-    groups(config.search.groups, changed_names(differences))
-    return tune_documents(config, layout, base, list(differences))
+    groups(config.search.patterns, changed_names(differences))
+    documents = tune_documents(config, layout, base, list(differences))
+    if config.search.fine:
+        halves(documents, config.search.seed)  # which refuses too few
+    return documents
 
 
 def tune_documents(config: Config, layout: Layout, base: Path, domains: list[str]) -> dict[str, list[Document]]:
@@ -112,10 +127,7 @@ def tune_documents(config: Config, layout: Layout, base: Path, domains: list[str
     tokenizer = load_tokenizer(base)
     found = {}
     for number, domain in enumerate(domains):
-        files = layout.parquet_files(domain)
-        if layout.adapter(domain).is_dir():
-            require_same_split(layout.adapter(domain), config.data, files)
-        documents = encode_documents(Corpus(files, config.data).documents("tune"), tokenizer)
+        documents = encode_documents(corpus_as_trained(config, layout, domain).documents("tune"), tokenizer)
         found[domain] = _at_most(documents, config.search.tokens, config.search.seed + number)
         if not any(len(document.ids) > 1 for document in found[domain]):
             raise RequestError(
@@ -123,6 +135,18 @@ def tune_documents(config: Config, layout: Layout, base: Path, domains: list[str
                 "and train again (or name the weights)"
             )
     return found
+
+
+def corpus_as_trained(config: Config, layout: Layout, domain: str) -> Corpus:
+    """The domain's text, split as its adapter was trained on it.
+
+    Raises:
+        RequestError: there is no text, or the split is not that of the training.
+    """
+    files = layout.parquet_files(domain)
+    if layout.adapter(domain).is_dir():
+        require_same_split(layout.adapter(domain), config.data, files)
+    return Corpus(files, config.data)
 
 
 def _at_most(documents: list[Document], tokens: int, seed: int) -> list[Document]:
@@ -140,5 +164,14 @@ def open_terms(
     group_of: Sequence[int] | None = None,
 ) -> Terms:
     """`model`, loaded from the base, with what the layout's files say of the differences."""
-    factors = {domain: factors_of(d, layout.adapter(domain), checkpoint) for domain, d in differences.items()}
-    return Terms(model, checkpoint, differences, factors, group_of)
+    return Terms(model, checkpoint, differences, all_factors(checkpoint, layout, differences), group_of)
+
+
+def all_factors(
+    checkpoint: Checkpoint, layout: Layout, differences: dict[str, Difference], singular: bool = False
+) -> dict[str, dict[str, Factors]]:
+    """The low-rank changes of all `differences`, by domain and stored name, `singular`: in that form."""
+    found = {domain: factors_of(d, layout.adapter(domain), checkpoint) for domain, d in differences.items()}
+    if singular:
+        found = {domain: {name: singular_form(each) for name, each in own.items()} for domain, own in found.items()}
+    return found

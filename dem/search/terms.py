@@ -19,22 +19,23 @@ from transformers import PreTrainedModel
 from dem.changed_modules import Factors, changed_names, is_called, places_of
 from dem.checkpoints import Checkpoint
 from dem.diffs import Difference
+from dem.search.numbering import group_numbers, numbered
 
 
 @dataclass(frozen=True)
 class _Product:
-    """The joined factors of one module's changes, and whose each column of `left` (row of `right`) is."""
+    """The joined factors of one module's changes of the parameter `name`."""
 
+    name: str
     left: torch.Tensor
     right: torch.Tensor
-    owners: torch.Tensor
-    group: int
 
 
 class Terms:
-    """`model` plus weighted differences; `weights` (domains, groups) are what each is multiplied by.
+    """`model` plus weighted differences; `weights` are what each, or each column of its factors, is multiplied by.
 
-    The coefficients of the sum, that is: merge.scale and the normalisation included.
+    The coefficients of the sum, that is: merge.scale and the normalisation included. An array of them may have any
+    shape, such as (domains, groups); it is read in its flat order, as `number` has numbered them.
     """
 
     def __init__(
@@ -55,8 +56,7 @@ class Terms:
         self.model = model
         self.domains = list(differences)
         self.changed = changed_names(differences)
-        self._groups = dict(zip(self.changed, group_of or [0] * len(self.changed), strict=True))
-        self.weights = torch.zeros(len(differences), max(self._groups.values()) + 1)
+        self.weights = torch.zeros(0, dtype=torch.float32)
         self._checkpoint, self._differences = checkpoint, differences
         places = places_of(model, checkpoint)
         self._products: dict[nn.Module, _Product] = {}
@@ -69,21 +69,35 @@ class Terms:
             else:
                 parameters = {id(p): p for _, module, own in places[name] if (p := module._parameters[own]) is not None}
                 self.slow[name] = list(parameters.values())
+        self._columns = {
+            (d, name): 1 if name in self.slow else factors[d][name][1].shape[0]
+            for d in self.domains
+            for name in self.changed
+            if name in differences[d]
+        }
+        self.number(group_numbers(self.changed, group_of))
+
+    def number(self, groups: dict[str, int] | str) -> None:
+        """Say which weights there are, as `numbered` takes `groups`."""
+        device = next(self.model.parameters()).device
+        self.numbering = numbered(self.domains, self._columns, groups)
+        self._joined = {
+            name: torch.cat([self.numbering.of[d, name] for d in self.domains if (d, name) in self._columns]).to(device)
+            for name in {product.name for product in self._products.values()}
+        }
 
     def _product(self, name: str, factors: dict[str, dict[str, Factors]]) -> _Product | None:
         """The joined factors of one parameter's changes; None if a domain's change of it is no product."""
         device = next(self.model.parameters()).device
-        own = [(i, factors[d].get(name)) for i, d in enumerate(self.domains) if name in self._differences[d]]
-        if any(pair is None for _, pair in own):
+        own = [factors[d].get(name) for d in self.domains if name in self._differences[d]]
+        if any(pair is None for pair in own):
             return None
-        left = torch.cat([pair[0] for _, pair in own], 1).to(device)
-        right = torch.cat([pair[1] for _, pair in own]).to(device)
-        owners = torch.tensor([i for i, pair in own for _ in range(pair[1].shape[0])], device=device)
-        return _Product(left, right, owners, self._groups[name])
+        lefts, rights = zip(*own, strict=True)
+        return _Product(name, torch.cat(lefts, 1).to(device), torch.cat(rights).to(device))
 
     @contextmanager
     def applied(self, weights: np.ndarray, gradient: bool) -> Iterator[None]:
-        """While it lasts, the model computes with these `weights` (domains, groups).
+        """While it lasts, the model computes with these `weights`.
 
         With `gradient`, the model's activations are computed once more in the backward pass, a layer at a time, and
         `take_gradient` gives what has come together.
@@ -109,24 +123,25 @@ class Terms:
                 parameter.requires_grad_(trained[id(parameter)])
 
     def take_gradient(self) -> np.ndarray:
-        """The gradient by the weights (domains, groups) of what was differentiated since it was last taken, float64."""
+        """The gradient by the weights, in their shape, of what was differentiated since it was last taken, float64."""
         own = self.weights.grad
-        total = np.zeros(self.weights.shape) if own is None else own.double().cpu().numpy()
+        total = torch.zeros_like(self.weights, dtype=torch.float64) if own is None else own.double()
+        total = total.cpu().detach().numpy()
         self.weights.grad = None
         for name, parameters in self.slow.items():
             grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
-            for i, domain in enumerate(self.domains):
+            for domain in self.domains:
                 if grads and name in self._differences[domain]:
                     change = self._differences[domain].read(name).flatten()
                     inner = sum(torch.dot(grad.float().cpu().flatten(), change) for grad in grads)
-                    total[i, self._groups[name]] += float(inner)
+                    total.flat[int(self.numbering.of[domain, name][0])] += float(inner)
             for parameter in parameters:
                 parameter.grad = None
         return total
 
     def _adding(self, product: _Product):
         def add(_: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
-            narrow = F.linear(inputs[0].float(), product.right) * self.weights[product.owners, product.group]
+            narrow = F.linear(inputs[0].float(), product.right) * self.weights.view(-1)[self._joined[product.name]]
             return output + F.linear(narrow, product.left).to(output.dtype)
 
         return add
@@ -134,9 +149,10 @@ class Terms:
     @torch.no_grad()
     def _set(self, name: str, parameters: list[nn.Parameter], gradient: bool) -> None:
         value = self._checkpoint.read(name).to(torch.float32, copy=True)
-        for i, domain in enumerate(self.domains):
-            weight = float(self.weights[i, self._groups[name]])
-            if weight and name in self._differences[domain]:
+        for domain in self.domains:
+            if name not in self._differences[domain]:
+                continue
+            if weight := float(self.weights.view(-1)[self.numbering.of[domain, name][0]]):
                 value += weight * self._differences[domain].read(name).view(value.shape)
         for parameter in parameters:
             parameter.copy_(value.view(parameter.shape)).requires_grad_(gradient)

@@ -55,6 +55,8 @@ SHARD_BYTES = 990 * 10**6
 """Most data in a shard; with its header the file stays below 1 GB."""
 PIECE = 1 << 22
 """Random elements made at a time."""
+REGMEAN_TOKENS = 512
+"""Of each domain: so few that a CPU passes them forward, and enough to solve with."""
 STORAGES = {
     "lowrank": ["--diff.storage", "lowrank"],
     "dense": ["--diff.storage", "dense", "--diff.dtype", "float32"],
@@ -232,7 +234,7 @@ def imports(case: Case) -> Iterator[Cost]:
 IMPORTS = "import torch, peft; from transformers import AutoModelForCausalLM, MambaForCausalLM"
 
 
-def ours(case: Case, storage: str, loop: bool = False) -> Iterator[Cost]:
+def ours(case: Case, storage: str, loop: bool = False, options: tuple[str, ...] = ()) -> Iterator[Cost]:
     """Stages 2 and 3 as a user runs them: the differences by one process, or in a shell loop by one each."""
     (case.scratch / "checkpoints").symlink_to(case.folder / "adapters")
     config = case.scratch / "config.yaml"
@@ -243,8 +245,22 @@ def ours(case: Case, storage: str, loop: bool = False) -> Iterator[Cost]:
     for domain in weights if loop else ["all"]:
         command = [sys.executable, str(DEM / "vector_diff.py"), *told, "--domain", domain, *STORAGES[storage]]
         yield measure("differences", domain, command, case.scratch)
-    command = [sys.executable, str(DEM / "merge_model.py"), *told, "--evaluation.enabled", "false"]
+    command = [sys.executable, str(DEM / "merge_model.py"), *told, "--evaluation.enabled", "false", *options]
     yield measure("merge", "merge_model.py", command, case.merged)
+
+
+def regmean(case: Case) -> Iterator[Cost]:
+    """The same, the differences projected by RegMean on REGMEAN_TOKENS tokens of made-up text of each domain."""
+    sys.path.insert(0, str(DEM.parent))
+    from dem.layout import Layout
+    from dem.sample import write_corpora
+    from dem.sample_text import generate
+
+    kinds = list(PLAN_WEIGHTS)
+    texts = {domain: generate(kinds[i % len(kinds)], 60, i) for i, domain in enumerate(case.weights)}
+    write_corpora(texts, Layout(case.scratch))
+    tokens = ("--merge.tokens", str(REGMEAN_TOKENS), "--data.max_length", "128", "--data.tune_fraction", "0.4")
+    yield from ours(case, "lowrank", options=("--merge.method", "regmean", *tokens))
 
 
 def mergekit_from_adapters(case: Case, setting: str) -> Iterator[Cost]:
@@ -288,6 +304,8 @@ class Row:
     steps: Callable[[Case], Iterator[Cost]]
     room: Callable[[Case], float] = lambda case: 1.1
     is_peer: bool = False
+    is_sum: bool = True
+    """Whether what it merges is the weighted sum, so that the share of wrong elements can be told."""
 
 
 ROWS = {
@@ -295,6 +313,7 @@ ROWS = {
     "imports": Row(imports),
     "ours-lowrank": Row(lambda c: ours(c, "lowrank"), lambda c: 1.2),
     "ours-lowrank-loop": Row(lambda c: ours(c, "lowrank", loop=True), lambda c: 1.2),
+    "ours-regmean": Row(regmean, lambda c: 1.4, is_sum=False),
     "ours-dense": Row(lambda c: ours(c, "dense"), lambda c: 1.1 + 1.4 * c.number),
     "mergekit-adapters": Row(lambda c: mergekit_from_adapters(c, "defaults"), lambda c: 2.1 + c.number, True),
     "mergekit-adapters-tuned": Row(lambda c: mergekit_from_adapters(c, "tuned"), lambda c: 2.1 + c.number, True),
@@ -318,7 +337,7 @@ def measure_row(name: str, case: Case) -> list[Cost]:
         require_room(case, ROWS[name].room(case))
         for cost in ROWS[name].steps(case):
             costs.append(cost)
-            if case.merged.is_dir():
+            if case.merged.is_dir() and ROWS[name].is_sum:
                 cost.wrong = check(case)
             say(f"{name} | {cost.part} | {cost.what} | " + " | ".join(cost.cells()))
     except ChildFailed as failure:
