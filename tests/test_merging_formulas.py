@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dem.search.regmean import normalised, solved
+
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 import merging_formulas as formulas  # noqa: E402
 
@@ -52,6 +54,17 @@ def test_regmean_reduces_what_is_off_the_diagonal(terms):
         grams.append(torch.where(torch.eye(COLUMNS) > 0, gram, gram * 0.9))
     expected = sum(d @ g for d, g in zip(dense(terms), grams, strict=True)) @ torch.linalg.inv(sum(grams))
     is_close(formulas.regmean(terms, moments, alpha=0.9), expected)
+
+
+def test_regmean_is_that_of_stage_3(terms):
+    generator = torch.Generator().manual_seed(4)
+    moments = [x.T @ x for x in torch.randn(3, 40, COLUMNS, generator=generator)]
+    grams = [normalised(moment.clone(), 0.9, "in_proj") for moment in moments]
+    rights = [right for _, right in terms]
+    turned = [right.double() @ gram.double() for right, gram in zip(rights, grams, strict=True)]
+    projected, _ = solved(rights, turned, torch.stack(grams).sum(0), len(terms))
+    merged = [(left / 3, right) for (left, _), right in zip(terms, projected, strict=True)]
+    is_close(merged, whole(formulas.regmean(terms, moments, alpha=0.9)))
 
 
 def test_kfac_minimises_the_quadratic_form(terms):

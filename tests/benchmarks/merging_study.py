@@ -46,6 +46,7 @@ from dem.evaluation.documents import Document, encode_documents, fingerprint
 from dem.evaluation.intervals import changes_of_mean
 from dem.evaluation.perplexity import batches, padded, pieces_of, score
 from dem.evaluation.scores import Scores
+from dem.search.moments import second_moments
 from dem.sources import adapter_deltas
 
 AGAINST = ("equal weights, best", "RegMean, best")
@@ -131,17 +132,13 @@ def windows_of(documents: list[Document], max_length: int) -> Iterator[tuple[Ten
         yield ids, torch.arange(ids.shape[1]) < lengths[:, None]
 
 
-@torch.no_grad()
 def moments_of_inputs(study: Study, adapted: bool) -> Moments:
-    """Moments of the inputs on each domain's tune text in the base, or with `adapted` in the domain's own model."""
+    """Moments of the inputs on each domain's text in the base, or with `adapted` in the domain's own model."""
+    modules = {name: [module] for name, module in study.modules.items()}
     found = []
     for number, documents in enumerate(study.text.values()):
-        real: list[Tensor] = []
-        with study.changed(study.of_domain(number) if adapted else {}), summed_moments(study.modules, real) as sums:
-            for ids, text in windows_of(documents, study.max_length):
-                real[:] = [text]
-                study.model.base_model(input_ids=ids, use_cache=False)
-        found.append(sums)
+        with study.changed(study.of_domain(number) if adapted else {}):
+            found.append(second_moments(study.model, modules, documents, study.max_length))
     return {name: [sums[name] for sums in found] for name in study.modules}
 
 
