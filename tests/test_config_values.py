@@ -301,7 +301,7 @@ def test_a_merge_says_which_weights_and_prompts_it_took(workplace, capsys, monke
     monkeypatch.setattr(merge_model, "merge", lambda *_: (0.0, None))
     monkeypatch.setattr(merge_model, "describe_merge", lambda *_: None)
     monkeypatch.setattr(
-        merge_model, "evaluate", lambda request, base, reading, **inputs: evaluated.extend(inputs.values())
+        merge_model, "evaluate", lambda request, base, made, reading, **inputs: evaluated.extend(inputs.values())
     )
     assert workplace.merge() == 0
     assert read_prompts(SHIPPED_PROMPTS) in evaluated
