@@ -52,7 +52,8 @@ def write_derived(
             _write(new, domain, difference, factors[domain], own, folder.name)
         for name, content in (files or {}).items():
             (new / name).write_bytes(content)
-        record = {"made_of": _content(differences, made_of), "told": told}
+        vectors = {domain: d.index.vector_fingerprint for domain, d in _open(new, list(differences)).items()}
+        record = {"made_of": _content(differences, made_of), "vectors": vectors, "told": told}
         (new / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return _open(folder, list(differences))
 
@@ -62,13 +63,18 @@ def read_derived(
 ) -> tuple[dict[str, Difference], dict[str, Any]] | None:
     """What `write_derived` wrote into `folder` of the same `differences` and `made_of`, and what it told of them.
 
-    None where there is nothing of these, or it is damaged.
+    None where there is nothing of these, or it is damaged: they are read whole to see that.
     """
     try:
         record = read_json(folder / RECORD)
         if record["made_of"] != _content(differences, made_of):
             return None
-        return _open(folder, list(differences)), record["told"]
+        found = _open(folder, list(differences))
+        whole = all(d.intact and record["vectors"][domain] == d.index.vector_fingerprint for domain, d in found.items())
+        for difference in found.values():
+            for parameter in difference.index.parameters:
+                difference.factors(parameter.name) or difference.read(parameter.name)
+        return (found, record["told"]) if whole else None
     except (RequestError, KeyError, TypeError):
         return None
 

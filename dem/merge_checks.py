@@ -106,10 +106,10 @@ def _search_inputs(request: Request, base: Path, differences: dict[str, Differen
 
 
 def _projection(request: Request, base: Path, differences: dict[str, Difference]) -> "Projection":
-    from dem.search.regmean import projection_of, room_for_moments
+    from dem.search.regmean import loaded_bytes, projection_of
 
     projection = projection_of(request.config, request.layout, base, differences)
-    for line in projection.lines(room_for_moments()):
+    for line in projection.lines(loaded_bytes(base)):
         log.info(line)
     return projection
 

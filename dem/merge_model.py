@@ -226,7 +226,7 @@ def merge(
             frame = Frame(folder, model_dtype(checkpoint, merging.changed))
             with progress_bar(checkpoint.size(), "merge", "B") as bar:
                 fingerprint, exact = write_model(frame, folder, checkpoint, merging, bar.update)
-            require_base(differences, fingerprint)
+            require_base(inputs.differences, fingerprint)
             log.info(f"merge: written in {time.monotonic() - began:.1f} s; reading it again to compare its logits")
             # While the disk is waited for, what comes next: the differences beside each other, the library that draws.
             comparing = beside.submit(measure, inputs.differences) if len(differences) > 1 else None

@@ -43,14 +43,22 @@ def test_they_are_taken_again_only_of_the_same_content(tmp_path):
     assert read_derived(folder, {"a": pair["a"]}, {"alpha": 0.9, "shape": (1, 2)}) is None
 
 
-@pytest.mark.parametrize("damage", ["record", "index", "vector", "missing"])
+@pytest.mark.parametrize("damage", ["record", "index", "vector", "missing", "bits", "another"])
 def test_what_is_damaged_is_not_taken(tmp_path, damage):
     pair, name, factors = made(tmp_path)
     folder = tmp_path / "kind"
     write_derived(folder, pair, factors, {}, {})
-    victim = {"record": RECORD, "index": "diff_a.json", "vector": "diff_a.npy", "missing": "diff_b.npy"}[damage]
+    victim = {"record": RECORD, "index": "diff_a.json", "missing": "diff_b.npy"}.get(damage, "diff_a.npy")
     content = (folder / victim).read_bytes()
-    (folder / victim).unlink() if damage == "missing" else (folder / victim).write_bytes(content[: len(content) // 2])
+    if damage == "missing":
+        (folder / victim).unlink()
+    elif damage == "another":
+        for name in ("diff_a.npy", "diff_a.json"):
+            (folder / name).write_bytes((tmp_path / name.removeprefix("diff_")).read_bytes())
+    elif damage == "bits":
+        (folder / victim).write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+    else:
+        (folder / victim).write_bytes(content[: len(content) // 2])
     assert read_derived(folder, pair, {}) is None
 
 

@@ -39,7 +39,7 @@ def way(request, monkeypatch):
         monkeypatch.setattr(mamba, "scan_on_cpu", mamba._scan_in_pytorch)
 
 
-@pytest.mark.parametrize("length", [1, 15, 16, 17, 37])
+@pytest.mark.parametrize("length", [1, 16, 19])  # within a chunk, a whole one, beyond it
 def test_gradients_of_the_scan(length, way):
     tensors, others = inputs(length=length)
 

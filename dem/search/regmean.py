@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from dem.atomic import new_file
 from dem.changed_modules import Factors, changed_names, factors_of, is_called, places_of
 from dem.checkpoints import Checkpoint
+from dem.columns import in_bytes
 from dem.common import load_model, load_tokenizer, log, progress_bar, reuse_freed_memory
 from dem.config import Config
 from dem.corpus import Corpus
@@ -82,8 +83,9 @@ class Projection:
             taken += size
         return groups
 
-    def lines(self, room: int) -> list[str]:
-        """What comes, for people."""
+    def lines(self, base: int) -> list[str]:
+        """What comes, for people; `base` are the bytes that the base is going to take."""
+        room = room_for_moments(base)
         moments = MOMENTS_AT_ONCE * 4 * sum(width**2 for width in self.widths.values())
         tokens, widest = self.tokens(), max(self.widths.values())
         passes = len(self.groups(room))
@@ -91,8 +93,8 @@ class Projection:
         lines = [
             f"regmean: second moments of the inputs of {len(self.widths)} parameters, up to {widest:,} wide, "
             f"on tokens of {told}",
-            f"regmean: {moments / 2**30:.2f} GiB of moments, in {passes} {'pass' if passes == 1 else 'passes'} over "
-            f"the text (up to {passes * sum(tokens.values()):,} tokens forward)",
+            f"regmean: {in_bytes(moments)} of moments, in {passes} {'pass' if passes == 1 else 'passes'} over the text "
+            f"(up to {passes * sum(tokens.values()):,} tokens forward), beside the base's {in_bytes(base)}",
         ]
         if few := [domain for domain, count in tokens.items() if count < LEAST_PER_INPUT * widest]:
             lines.append(
@@ -283,7 +285,7 @@ def _projected(
     """The projected right factors by domain and name, and the worst condition of a sum of moments."""
     done = {name for own in parts.rights.values() for name in own}
     left = [name for name in projection.widths if name not in done]
-    groups = projection.groups(room_for_moments(model), left) if left else []
+    groups = projection.groups(room_for_moments(), left) if left else []
     places = places_of(model, checkpoint)
     expected = len(groups) * sum(projection.tokens().values())
     with progress_bar(expected, "regmean", " tokens") as bar:
@@ -303,11 +305,16 @@ def _projected(
     return parts.rights, parts.worst
 
 
-def room_for_moments(model: PreTrainedModel | None = None) -> int:
-    """Bytes that moments may take where the model is or, without one, where it is going to be."""
-    on_gpu = next(model.parameters()).is_cuda if model else torch.cuda.is_available()
-    free = torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available
-    return int(SHARE_OF_MEMORY * free)
+def room_for_moments(to_come: int = 0) -> int:
+    """Bytes that moments may take where models are computed, once `to_come` more are taken there."""
+    free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
+    return int(SHARE_OF_MEMORY * max(free - to_come, 0))
+
+
+def loaded_bytes(base: Path) -> int:
+    """Bytes of the base as it is loaded."""
+    checkpoint, dtype = Checkpoint(base), dtype_here()
+    return checkpoint.size() if dtype == "auto" else checkpoint.parameters() * dtype.itemsize
 
 
 def _of_group(
