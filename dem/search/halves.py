@@ -29,8 +29,8 @@ def halves(documents: ByDomain, seed: int) -> tuple[ByDomain, ByDomain]:
         usable = [document for document in own if len(document.ids) > 1]
         if len(usable) < 2:
             raise RequestError(
-                f"{domain} has {len(usable)} tune documents to look at; search.groups terms and modules step on one half "
-                "and watch the other: raise search.tokens, or data.tune_fraction and train again, or name patterns"
+                f"{domain} has {len(usable)} tune documents to look at; search.groups terms and modules step on one "
+                "half and watch the other: raise search.tokens, or data.tune_fraction and train again, or name patterns"
             )
         sides: tuple[list[int], list[int]] = ([], [])
         tokens = [0, 0]
