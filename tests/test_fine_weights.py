@@ -197,9 +197,9 @@ def fine(place, *options) -> int:
 FEW = ("--search.tokens", "1000")
 
 
-def looked_at(place):
-    """The tune documents that a search of FEW looks at."""
-    config = parse_request("", ["--config", str(place.config), *FEW], stage=3).config
+def looked_at(place, options=FEW):
+    """The tune documents that a search of these options looks at."""
+    config = parse_request("", ["--config", str(place.config), *options], stage=3).config
     return tune_documents(config, place.layout, place.base, DOMAINS)
 
 
@@ -244,7 +244,7 @@ def test_the_written_model_has_the_losses_that_were_found(tmp_path, tokenizer, m
 def test_the_report_tells_the_gains_on_fitted_held_back_and_test_text(workplace, monkeypatch):
     monkeypatch.setattr("dem.search.descent.EVERY", 2)
     place, layout = place_with_adapters(workplace), workplace.layout
-    options = (*FEW, "--search.groups", "modules", "--search.learning_rate", "0.3", "--search.steps", "4")
+    options = ("--search.groups", "modules", "--search.learning_rate", "0.3", "--search.steps", "4")
     assert fine(place, *options) == 0
     record = json.loads(layout.merge_record.read_text(encoding="utf-8"))
     found = record["search"]["fine"]
@@ -270,7 +270,7 @@ def test_the_report_tells_the_gains_on_fitted_held_back_and_test_text(workplace,
     derived = {d: Difference(made / f"diff_{d}.npy", made / f"diff_{d}.json") for d in DOMAINS}
     rows = list(csv.DictReader(layout.leave_one_out.open(encoding="utf-8")))
     (row,) = (row for row in rows if row["term"] == "web" and row["on"] == "social")
-    own = score(merged_model(place, derived, [0, 1]), looked_at(place)["social"], 64)
+    own = score(merged_model(place, derived, [0, 1]), looked_at(place, ())["social"], 64)
     assert own.perplexity == pytest.approx(float(row["perplexity_without"]), rel=1e-5)
 
     report = layout.report.read_text(encoding="utf-8")
