@@ -232,9 +232,9 @@ class SearchConfig(Section):
     penalty: NonNegativeFloat = 0.01
     """What the groups' weights pay for being apart: nats per token and squared distance from their mean. With terms or
     modules: for the mean squared distance of each domain's weights from the one that was found for all of them."""
-    steps: PositiveInt = 400
+    steps: PositiveInt = 200
     """Steps of Adam at most, with groups terms or modules."""
-    learning_rate: LearningRate = 0.02
+    learning_rate: LearningRate = 0.05
     """Of these steps: about how far a weight moves in each."""
     tokens: PositiveInt = 20_000
     """Tokens of each domain's tune documents that are looked at, at most (whole documents, drawn at random)."""

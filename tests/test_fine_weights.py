@@ -29,6 +29,7 @@ from dem.search.halves import Minibatches, halves
 from dem.search.losses import Losses
 from dem.search.objectives import Objective
 from dem.search.singular import singular_form, sizes_of
+from dem.search.stage import tune_documents
 from dem.search.terms import Terms
 
 
@@ -68,7 +69,6 @@ def open_fine(place, groups):
 @pytest.mark.parametrize(
     ("groups", "adapter"),
     [
-        ("terms", {}),
         ("terms", {"targets": ("dt_proj", "out_proj"), "modules_to_save": ["norm_f"]}),
         ("modules", {"targets": ("in_proj", "embeddings"), "modules_to_save": ["norm_f"]}),
     ],
@@ -110,7 +110,7 @@ def test_halves_share_no_document_and_are_alike_in_size():
         sizes = [sum(len(o.ids) for o in side[domain]) for side in (fitted, held)]
         assert abs(sizes[0] - sizes[1]) <= max(len(o.ids) for o in own)
     assert halves(texts, 5) == (fitted, held) and halves(texts, 6) != (fitted, held)
-    with pytest.raises(RequestError, match=r"학교 has 1 tune documents.*data\.tune_fraction"):
+    with pytest.raises(RequestError, match=r"학교 has 1 tune documents.*search\.tokens"):
         halves(texts | {"학교": documents(2)[:1]}, 5)
 
 
@@ -119,8 +119,8 @@ def test_minibatches_pass_over_all_windows_before_one_comes_again():
     batches = Minibatches(texts, 256, 1)
     for domain, own in texts.items():
         assert [list(window.ids) for window in batches.windows[domain]] == [list(o.ids) for o in own]
-        seen = [number for step in range(7) for number in batches.of(step)[domain]]
-        assert len(seen) == 28  # four of each domain in a step
+        seen = [number for step in range(14) for number in batches.of(step)[domain]]
+        assert len(seen) == 28  # two of each domain in a step
         for first in range(0, 28 - len(own), len(own)):
             assert sorted(seen[first : first + len(own)]) == list(range(len(own)))
     assert Minibatches(texts, 256, 1).of(5) == batches.of(5) != Minibatches(texts, 256, 2).of(5)
@@ -162,25 +162,25 @@ def test_a_descent_that_was_cut_off_ends_in_the_same_bits(workplace, tmp_path, m
     whole, other = tmp_path / "whole", tmp_path / "cut"
     whole.mkdir(), other.mkdir()
     monkeypatch.setattr("dem.search.descent.EVERY", 2)
-    made, terms = descent(place, whole, texts, steps=5, learning_rate=0.01)
+    made, terms = descent(place, whole, texts, steps=3, learning_rate=0.01)
     expected = made.run(whole / "steps.csv")
     calls, real = [], Losses.at
 
     def cut(self, *arguments, **named):
         calls.append(None)
-        if len(calls) in (4, 9, 12):
+        if len(calls) in (4, 8):
             raise KeyboardInterrupt
         return real(self, *arguments, **named)
 
     monkeypatch.setattr(Losses, "at", cut)
-    for _ in range(3):
+    for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            descent(place, other, texts, terms, steps=5, learning_rate=0.01)[0].run(other / "steps.csv")
-    again = descent(place, other, texts, terms, steps=5, learning_rate=0.01)[0].run(other / "steps.csv")
+            descent(place, other, texts, terms, steps=3, learning_rate=0.01)[0].run(other / "steps.csv")
+    again = descent(place, other, texts, terms, steps=3, learning_rate=0.01)[0].run(other / "steps.csv")
     assert torch.equal(again.weights, expected.weights)
     assert again.told["rows"] == expected.told["rows"] and again.told["step"] == expected.told["step"]
     count = len(calls)
-    once_more = descent(place, other, texts, terms, steps=5, learning_rate=0.01)[0].run(other / "steps.csv")
+    once_more = descent(place, other, texts, terms, steps=3, learning_rate=0.01)[0].run(other / "steps.csv")
     assert len(calls) == count and torch.equal(once_more.weights, expected.weights)
     (other / "state.safetensors").write_bytes((other / "state.safetensors").read_bytes()[:-8])
     descent(place, other, texts, terms, steps=1, learning_rate=0.01)[0].run(other / "steps.csv")
@@ -194,11 +194,13 @@ def fine(place, *options) -> int:
     return place.merge("--merge.weights", "auto", "--merge.normalize", "false", "--search.groups", "terms", *options)
 
 
-def tune_documents(place):
-    tokenizer = AutoTokenizer.from_pretrained(place.base)
-    data = parse_request("", ["--config", str(place.config)], stage=3).config.data
-    corpora = {domain: Corpus(place.layout.parquet_files(domain), data) for domain in DOMAINS}
-    return {domain: encode_documents(corpus.documents("tune"), tokenizer) for domain, corpus in corpora.items()}
+FEW = ("--search.tokens", "1000")
+
+
+def looked_at(place, options=FEW):
+    """The tune documents that a search of these options looks at."""
+    config = parse_request("", ["--config", str(place.config), *options], stage=3).config
+    return tune_documents(config, place.layout, place.base, DOMAINS)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -208,14 +210,14 @@ def test_the_written_model_has_the_losses_that_were_found(tmp_path, tokenizer, m
     adapter = {"targets": ("in_proj", "dt_proj"), "modules_to_save": ["norm_f"]} if dtype == torch.float16 else {}
     place_with_adapters(place, **adapter)
     options = ("--search.learning_rate", "0.3", "--search.steps", "4", "--search.penalty", "0", "--merge.scale", "0.5")
-    assert fine(place, *options, "--evaluation.enabled", "false") == 0
+    assert fine(place, *options, *FEW, "--evaluation.enabled", "false") == 0
     record = json.loads(place.layout.merge_record.read_text(encoding="utf-8"))
     found = record["search"]["fine"]
     assert found["step"] > 0 and record["scale"] == 0.5 and record["normalize"] is False
     assert {domain: own["weight"] for domain, own in record["domains"].items()} == dict.fromkeys(DOMAINS, 1.0)
 
     merged = AutoModelForCausalLM.from_pretrained(place.layout.merged_model, dtype=torch.float32).eval()
-    sides = dict(zip(("fitted", "held"), halves(tune_documents(place), 42), strict=True))
+    sides = dict(zip(("fitted", "held"), halves(looked_at(place), 42), strict=True))
     rounding = {torch.float32: 3e-6, torch.float16: 2e-4, torch.bfloat16: 2e-3}[dtype]
     for side, texts in sides.items():
         for domain, own in texts.items():
@@ -268,7 +270,7 @@ def test_the_report_tells_the_gains_on_fitted_held_back_and_test_text(workplace,
     derived = {d: Difference(made / f"diff_{d}.npy", made / f"diff_{d}.json") for d in DOMAINS}
     rows = list(csv.DictReader(layout.leave_one_out.open(encoding="utf-8")))
     (row,) = (row for row in rows if row["term"] == "web" and row["on"] == "social")
-    own = score(merged_model(place, derived, [0, 1]), tune_documents(place)["social"], 64)
+    own = score(merged_model(place, derived, [0, 1]), looked_at(place, ())["social"], 64)
     assert own.perplexity == pytest.approx(float(row["perplexity_without"]), rel=1e-5)
 
     report = layout.report.read_text(encoding="utf-8")

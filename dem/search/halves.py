@@ -8,9 +8,9 @@ from dem.errors import RequestError
 from dem.evaluation.documents import Document, fingerprint
 from dem.evaluation.perplexity import windows
 
-STEP_TOKENS = 1024
-"""Of each domain in a step, about: enough for a gradient that is mostly not noise, and a batch that a CPU takes at
-once. At least one window."""
+STEP_TOKENS = 512
+"""Of each domain in a step, at most, but at least one window. With so many, a weight for each of 512 terms of a small
+base gained all that it could in 30 steps; more make each step dearer."""
 
 ByDomain = dict[str, list[Document]]
 
@@ -29,8 +29,8 @@ def halves(documents: ByDomain, seed: int) -> tuple[ByDomain, ByDomain]:
         usable = [document for document in own if len(document.ids) > 1]
         if len(usable) < 2:
             raise RequestError(
-                f"{domain} has {len(usable)} tune documents, of which search.groups terms and modules take one half to "
-                "step on and one to watch: raise data.tune_fraction and train again, or name patterns"
+                f"{domain} has {len(usable)} tune documents to look at; search.groups terms and modules step on one "
+                "half and watch the other: raise search.tokens, or data.tune_fraction and train again, or name patterns"
             )
         sides: tuple[list[int], list[int]] = ([], [])
         tokens = [0, 0]
