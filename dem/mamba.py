@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 
 from dem.errors import RequestError
 from dem.families import FAMILIES
+from dem.scan import scan_on_cpu
 
 
 def target_modules(model: PreTrainedModel, chosen: str | list[str]) -> list[str] | None:
@@ -74,7 +75,8 @@ def prepare(model_type: str, hub_kernels: bool = False) -> list[str]:
             lines.append(f"selective_scan_fn: the CUDA kernel of mamba_ssm {version('mamba_ssm')}")
         else:
             code.mamba_selective_scan = selective_scan
-            lines.append("selective_scan_fn: dem's scan in PyTorch, linear in length (no mamba_ssm CUDA kernel here)")
+            way = "in PyTorch" if torch.cuda.is_available() else "compiled for this CPU"
+            lines.append(f"selective_scan_fn: dem's scan {way}, linear in length (no mamba_ssm CUDA kernel here)")
     else:
         lines.append(f"mamba_chunk_scan_combined: {_origin('mamba_ssm')}")
     return [*lines, f"causal_conv1d_fn: {_origin('causal_conv1d')}"]
@@ -261,17 +263,21 @@ def selective_scan(
         dt = dt + delta_bias.to(dtype)[:, None]
     if delta_softplus:
         dt = F.softplus(dt)
-    u, dt = (x.to(dtype).permute(2, 0, 1).contiguous() for x in (hidden_states, dt))
-    B, C = (x.to(dtype).permute(2, 0, 1).contiguous() for x in (B, C))
-    scan = _Scan.apply if torch.is_grad_enabled() else _scan_without_gradient
-    y, state = scan(u, dt, A.to(dtype), B, C)
-    y = y.permute(1, 2, 0)
+    scan = scan_on_cpu if hidden_states.device.type == "cpu" else _scan_in_pytorch
+    y, state = scan(hidden_states.to(dtype), dt, A.to(dtype), B.to(dtype), C.to(dtype))
     if D is not None:
         y = y + hidden_states * D[:, None]
     if z is not None:
         y = y * F.silu(z)
     y = y.to(hidden_states.dtype)
     return (y, state) if return_last_state else y
+
+
+def _scan_in_pytorch(u, dt, A, B, C):
+    """`dem.scan.scan_on_cpu` for a GPU without a kernel."""
+    u, dt, B, C = (x.permute(2, 0, 1).contiguous() for x in (u, dt, B, C))
+    y, state = (_Scan.apply if torch.is_grad_enabled() else _scan_without_gradient)(u, dt, A, B, C)
+    return y.permute(1, 2, 0), state
 
 
 class _Scan(torch.autograd.Function):
@@ -326,14 +332,9 @@ class _Scan(torch.autograd.Function):
         return grad_u, grad_dt, grad_A, grad_B, grad_C
 
 
-IN_CACHE = 1 << 17
-"""Elements of a chunk's states that stay in a CPU's cache from one step of the scan to the next."""
-
-
 def _scan_without_gradient(u, dt, A, B, C):
-    """`_Scan` where nothing is kept for a backward pass: on a CPU the chunks are as short as the cache is small."""
-    (length, b, d), n = u.shape, A.shape[1]
-    chunk = max(min(IN_CACHE // (b * d * n), _Scan.CHUNK), 2) if u.device.type == "cpu" else _Scan.CHUNK
+    """`_Scan` where nothing is kept for a backward pass."""
+    (length, b, d), n, chunk = u.shape, A.shape[1], _Scan.CHUNK
     decay, states = u.new_empty(chunk, b, d, n), u.new_empty(chunk, b, d, n)
     decay_at, state_at = decay.unbind(), states.unbind()
     h, y = u.new_zeros(b, d, n), torch.empty_like(u)

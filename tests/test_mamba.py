@@ -32,8 +32,15 @@ def inputs(b=2, d=6, n=4, length=37, dtype=torch.float64):
     return [t.requires_grad_() for t in tensors], dict(D=draw(d), z=draw(b, d, length), delta_bias=draw(d))
 
 
+@pytest.fixture(params=["on a CPU", "in PyTorch"])
+def way(request, monkeypatch):
+    """Both ways of the scan, on a CPU, which otherwise takes the first."""
+    if request.param == "in PyTorch":
+        monkeypatch.setattr(mamba, "scan_on_cpu", mamba._scan_in_pytorch)
+
+
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 37])
-def test_gradients_of_the_scan(length):
+def test_gradients_of_the_scan(length, way):
     tensors, others = inputs(length=length)
 
     def scan(*tensors):
@@ -42,7 +49,7 @@ def test_gradients_of_the_scan(length):
     assert torch.autograd.gradcheck(scan, tensors)
 
 
-def test_scan_equals_the_librarys_loop():
+def test_scan_equals_the_librarys_loop(way):
     tensors, others = inputs(dtype=torch.float32, length=100)
     options = dict(others, delta_softplus=True, return_last_state=True)
     results = []
@@ -55,9 +62,7 @@ def test_scan_equals_the_librarys_loop():
 
 
 @pytest.mark.parametrize("length", [1, 2, 37, 64])
-@pytest.mark.parametrize("cache", [1, 6 * 2 * 4 * 5, 1 << 17])
-def test_scan_without_gradient_is_the_same(length, cache, monkeypatch):
-    monkeypatch.setattr(mamba, "IN_CACHE", cache)  # chunks of 2, 5 and 16 steps
+def test_scan_without_gradient_is_the_same(length, way):
     tensors, others = inputs(length=length)
     options = dict(others, delta_softplus=True, return_last_state=True)
     with_gradient = mamba.selective_scan(*tensors, **options)
