@@ -273,6 +273,16 @@ def test_what_has_no_factors_is_refused(workplace, refused):
     assert not place.layout.merged_model.exists()
 
 
+@pytest.mark.parametrize("storage", ["dense", "lowrank"])
+def test_an_adapters_whole_matrices_are_refused_by_name(workplace, refused, storage):
+    """They would keep the weighted sum beside the other domains' projected changes of the same parameter."""
+    place = ready(workplace, storage)
+    make_adapter(place.base, place.layout.adapter("social"), 1, targets=("in_proj",), use_dora=True)
+    assert place.diff("social", "--diff.storage", storage) == 0
+    refused(place.merge(*REGMEAN), "regmean", "diff_social", "in_proj.weight", "whole matrix", "DoRA")
+    assert not place.layout.derived("regmean").exists()
+
+
 def test_a_dry_run_says_what_regmean_needs(workplace, capsys):
     place = ready(workplace)
     assert place.merge(*REGMEAN, "--dry-run") == 0

@@ -126,8 +126,9 @@ def projected_parameters(
         if name in changed and all(is_called(model, path, module) for path, module, _ in own)
     }
     for domain, difference in differences.items():
-        if whole := [name for name in widths if name in difference and not difference.is_product(name)]:
-            _require_adapter(layout.adapter(domain), difference, whole[0])
+        _require_factors(
+            difference, [name for name in widths if name in difference], layout.adapter(domain), checkpoint
+        )
     if not widths:
         raise RequestError(
             "merge.method regmean: no parameter that the differences change is multiplied by a module's input "
@@ -172,18 +173,25 @@ def _some_train_texts(corpus: Corpus, most: int, seed: int) -> Iterator[str]:
     return (text for number, text in enumerate(corpus.documents("train")) if number in chosen)
 
 
-def _require_adapter(adapter: Path, difference: Difference, name: str) -> None:
-    """Refuse a difference that is stored densely and whose factors nothing holds."""
-    source = difference.index.source
-    if source["kind"] != "adapter":
+def _require_factors(difference: Difference, names: list[str], adapter: Path, checkpoint: Checkpoint) -> None:
+    """Refuse a difference of whose change of one of these parameters neither it nor its adapter has the factors."""
+    whole = [name for name in names if not difference.is_product(name)]
+    if not whole:
+        return
+    source, stored = difference.index.source, difference.index.storage
+    if source["kind"] == "adapter" and stored == "dense":
+        if not adapter.is_dir() or adapter_fingerprint(adapter) != source["fingerprint"]:
+            raise RequestError(
+                f"merge.method regmean needs the factors of {difference.path}, which is stored densely, and its "
+                f"adapter is no longer in {adapter}: make it again with --diff.storage lowrank"
+            )
+        known = factors_of(difference, adapter, checkpoint)
+        whole = [name for name in whole if name not in known]
+    if whole:
+        kind = "a module that the adapter saves whole, or DoRA" if source["kind"] == "adapter" else "a full model"
         raise RequestError(
-            f"merge.method regmean changes low-rank factors, and {difference.path} holds {name} of a full model as a "
-            "whole: merge with weighted_sum, or leave that domain out"
-        )
-    if not adapter.is_dir() or adapter_fingerprint(adapter) != source["fingerprint"]:
-        raise RequestError(
-            f"merge.method regmean needs the factors of {difference.path}, which is stored densely, and its adapter is "
-            f"no longer in {adapter}: make it again with --diff.storage lowrank"
+            f"merge.method regmean changes low-rank factors, and {difference.path} holds {whole[0]} as a whole matrix "
+            f"({kind}): merge with weighted_sum, or leave that domain out"
         )
 
 
