@@ -4,7 +4,8 @@
     python dem/merge_model.py --config configs/yunmin_3b.yaml --merge.weights.web 0.3 --evaluation.enabled false
     python dem/merge_model.py --config configs/yunmin_3b.yaml --ratings ratings.csv
 
-Reads diff_vectors/ and the base model; writes merged_model/, a complete model. The comparison also reads
+Reads diff_vectors/ and the base model; writes merged_model/, a complete model. merge.method regmean, and weights that
+are found for single terms, read text first and leave the differences that they make below diff_vectors/. The comparison also reads
 parquet_ready/, checkpoints/ and the prompts, and writes results/eval_prompt_comparison.md,
 results/metric_summary.csv, results/metrics.json, and results/rating_sheet.html, on which people rate the answers;
 --ratings puts what they export into the report. results/report.md gathers everything on one page, with pictures and
