@@ -5,12 +5,12 @@
     python dem/merge_model.py --config configs/yunmin_3b.yaml --ratings ratings.csv
 
 Reads diff_vectors/ and the base model; writes merged_model/, a complete model. merge.method regmean, and weights that
-are found for single terms, read text first and leave the differences that they make below diff_vectors/. The comparison also reads
-parquet_ready/, checkpoints/ and the prompts, and writes results/eval_prompt_comparison.md,
+are found for single terms, read text first and leave the differences that they make below diff_vectors/. The comparison
+also reads parquet_ready/, checkpoints/ and the prompts, and writes results/eval_prompt_comparison.md,
 results/metric_summary.csv, results/metrics.json, and results/rating_sheet.html, on which people rate the answers;
---ratings puts what they export into the report. results/report.md gathers everything on one page, with pictures and
-the plan's criteria (results/acceptance.md), also after a merge without an evaluation. What was measured of a model is
-kept in results/evaluated/, and measured again only when model, text, prompts or settings have changed.
+--ratings puts what they export into the report. results/report.md gathers everything on one page, with pictures and the
+plan's criteria (results/acceptance.md), also after a merge without an evaluation. What was measured of a model is kept
+in results/evaluated/, and measured again only when model, text, prompts or settings have changed.
 """
 
 import gc
