@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from safetensors.torch import load_file, safe_open, save_file
+import xxhash
+from safetensors import safe_open
+from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from dem.atomic import new_file
@@ -37,8 +39,10 @@ from dem.evaluation.perplexity import drawn
 from dem.evaluation.timing import Timed, count_kept
 from dem.layout import Layout
 from dem.names import Names
+from dem.reading import damage_named
 from dem.search.moments import second_moments
 from dem.search.stage import corpus_as_trained
+from dem.tensor_files import load_safetensors
 
 KIND = "regmean"
 FORMAT = 1
@@ -255,16 +259,20 @@ class _Parts:
     def _take_up(self, path: Path) -> None:
         """What a file holds, unless it is of other content or damaged: then it is made again."""
         try:
-            with safe_open(path, "pt") as file:
+            flat = load_safetensors(path)
+            with damage_named(f"{path} cannot be read"), safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
             if metadata.get("made_of") != self._key["made_of"]:
                 return
-            self.worst = max(self.worst, float(metadata["condition"]))
-            for key, right in load_file(path).items():
-                domain, name = key.split("/", 1)
-                self.rights[domain][name] = right
-        except Exception as error:  # safetensors raises its own kinds, and OSError
-            log.info(f"regmean: {path} is damaged and not used ({error})")
+            if metadata.get("hash") != _hash(flat):
+                raise RequestError("it is not what was written")
+        except RequestError as problem:
+            log.info(f"regmean: {path} is damaged and not used: {problem}")
+            return
+        self.worst = max(self.worst, float(metadata["condition"]))
+        for key, right in flat.items():
+            domain, name = key.split("/", 1)
+            self.rights[domain][name] = right
 
     def keep(self, rights: dict[str, dict[str, torch.Tensor]], worst: float) -> None:
         """Add the right factors of a group, by domain and name, whose worst condition this is."""
@@ -273,13 +281,21 @@ class _Parts:
         number = len(list(self._folder.glob("*.safetensors")))
         flat = {f"{domain}/{name}": right for domain, own in rights.items() for name, right in own.items()}
         with new_file(self._folder / f"{number:04}.safetensors") as path:
-            save_file(flat, path, metadata=self._key | {"condition": str(worst)})
+            save_file(flat, path, metadata=self._key | {"condition": str(worst), "hash": _hash(flat)})
         for domain, own in rights.items():
             self.rights[domain] |= own
 
     def remove(self) -> None:
         """They are no longer needed."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _hash(rights: dict[str, torch.Tensor]) -> str:
+    """128 bits, hexadecimal."""
+    digest = xxhash.xxh3_128()
+    for key in sorted(rights):
+        digest.update(key.encode() + rights[key].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _projected(
