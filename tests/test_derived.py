@@ -1,5 +1,7 @@
 """Differences made of others: written whole, read like any, taken again only while nothing has changed."""
 
+import json
+
 import pytest
 import torch
 from test_interference import SHAPES, changes, make_difference
@@ -43,7 +45,7 @@ def test_they_are_taken_again_only_of_the_same_content(tmp_path):
     assert read_derived(folder, {"a": pair["a"]}, {"alpha": 0.9, "shape": (1, 2)}) is None
 
 
-@pytest.mark.parametrize("damage", ["record", "index", "vector", "missing", "bits", "another"])
+@pytest.mark.parametrize("damage", ["record", "index", "vector", "missing", "bits", "another", "altered"])
 def test_what_is_damaged_is_not_taken(tmp_path, damage):
     pair, name, factors = made(tmp_path)
     folder = tmp_path / "kind"
@@ -55,6 +57,9 @@ def test_what_is_damaged_is_not_taken(tmp_path, damage):
     elif damage == "another":
         for name in ("diff_a.npy", "diff_a.json"):
             (folder / name).write_bytes((tmp_path / name.removeprefix("diff_")).read_bytes())
+    elif damage == "altered":
+        index = json.loads((folder / "diff_a.json").read_text(encoding="utf-8"))
+        (folder / "diff_a.json").write_text(json.dumps(index | {"norm": 7.0}), encoding="utf-8")
     elif damage == "bits":
         (folder / victim).write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
     else:
