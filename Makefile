@@ -20,7 +20,8 @@ clean:
 	rm -rf .venv demo build dem.egg-info
 
 # constraints.txt holds the versions that were tested; without it pip may fetch a CUDA build of torch.
+# Python compiles what is imported, when it first is: of all that comes with these packages that is a small part.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e ".[test]"
 	touch $@
