@@ -1,0 +1,234 @@
+"""Mamba's recurrence (dem/mamba.py has its formula) in Triton: two kernels for a GPU, forwards and backwards.
+
+Shapes use b: batch, l: length in tokens, d: inner width, n: state size, padded to a power of 2. A program takes one
+sample and BLOCK channels through all steps, a thread one channel with all its states, so that nothing is exchanged
+until the backward pass adds up over the channels. What is of channels lies in memory with d as the last axis, so that a
+step reads neighbours. The exponent is taken to base 2, with A times log2 e, as in mamba_ssm's kernel.
+
+A step beyond the end of the text has dt = 0 and no gradient, and so changes nothing.
+"""
+
+import triton
+import triton.language as tl
+
+CHUNK = 16
+"""Steps after which the state is kept; the backward pass computes those between again."""
+BLOCK = 32
+"""Channels of a program: with one warp, a channel for each thread."""
+SPAN = tl.constexpr(4)
+"""Steps whose states the backward pass holds in registers at once; a chunk is a multiple of it."""
+LN2 = tl.constexpr(0.6931471805599453)
+SIZES = ("length", "d", "u_b", "u_t", "dt_b", "dt_t", "z_b", "z_t")
+"""No size is worth a compilation of its own: a thread reads one element of a row, however the row is aligned."""
+
+
+@triton.jit
+def _sigmoid(x):
+    return 1 / (1 + tl.exp(-x))
+
+
+@triton.jit
+def _softplus(x):
+    # log(w) y / (w - 1) for log(1 + y), where w is 1 + y as rounded: what the rounding did cancels out (Kahan).
+    y = tl.exp(tl.minimum(x, 20.0))
+    w = 1 + y
+    lost = w == 1
+    exact = tl.where(lost, y, tl.log(w) * (y / tl.where(lost, 1.0, w - 1)))
+    return tl.where(x > 20, x, exact)
+
+
+@triton.jit
+def _inputs(u, dt, bias, there, SOFTPLUS: tl.constexpr):
+    """Of one step, each (BLOCK,) in float32: u, dt before softplus, and dt as the recurrence takes it."""
+    before = tl.load(dt, mask=there, other=0).to(tl.float32) + bias
+    after = before
+    if SOFTPLUS:
+        after = _softplus(before)
+    return tl.load(u, mask=there, other=0).to(tl.float32), before, tl.where(there, after, 0.0)
+
+
+@triton.jit
+def _next_state(h, A, u, dt, B, bias, there, each, SOFTPLUS: tl.constexpr):
+    """The state (N, BLOCK) after one step."""
+    x, _, step = _inputs(u, dt, bias, there, SOFTPLUS)
+    b = tl.load(B, mask=each, other=0)
+    return tl.exp2(step[None, :] * A) * h + (step * x)[None, :] * b[:, None]
+
+
+@triton.jit(do_not_specialize=SIZES)
+def forward(
+    u,
+    dt,
+    A,
+    B,
+    C,
+    D,
+    z,
+    bias,
+    y,
+    kept,
+    last,
+    length,
+    d,
+    u_b,
+    u_t,
+    dt_b,
+    dt_t,
+    z_b,
+    z_t,
+    N: tl.constexpr,
+    BLOCK: tl.constexpr,
+    CHUNK: tl.constexpr,
+    SOFTPLUS: tl.constexpr,
+    GATED: tl.constexpr,
+    KEEP: tl.constexpr,
+):
+    """Write y, the last state and, if KEEP, the state before each chunk.
+
+    Args:
+        u, dt, z: (b, l, d), each with its own strides of b and l. A: (n, d), times log2 e. B, C: (b, l, n).
+        D, bias: (d,). y: (b, l, d). kept: (b, chunks, n, d). last: (b, n, d).
+    """
+    sample, wide = tl.program_id(1).to(tl.int64), d.to(tl.int64)
+    channel, state = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, N)
+    inside, states = channel < d, state[:, None] * d + channel[None, :]
+    u, dt, z = u + sample * u_b + channel, dt + sample * dt_b + channel, z + sample * z_b + channel
+    u_t, dt_t, z_t = u_t.to(tl.int64), dt_t.to(tl.int64), z_t.to(tl.int64)
+    B, C = B + sample * length * N + state, C + sample * length * N + state
+    y += sample * length * wide + channel
+    chunks = tl.cdiv(length, CHUNK)
+    kept += sample * chunks * N * wide + states
+    A = tl.load(A + states, mask=inside[None, :], other=0)
+    D, bias = tl.load(D + channel, mask=inside, other=0), tl.load(bias + channel, mask=inside, other=0)
+    h = tl.zeros((N, BLOCK), tl.float32)
+    for chunk in range(0, chunks):
+        if KEEP:
+            tl.store(kept + chunk * N * wide, h, mask=inside[None, :])
+        for t in range(chunk * CHUNK, tl.minimum(chunk * CHUNK + CHUNK, length)):
+            x, _, step = _inputs(u + t * u_t, dt + t * dt_t, bias, inside, SOFTPLUS)
+            h = tl.exp2(step[None, :] * A) * h + (step * x)[None, :] * tl.load(B + t * N)[:, None]
+            out = tl.sum(h * tl.load(C + t * N)[:, None], 0) + D * x
+            if GATED:
+                gate = tl.load(z + t * z_t, mask=inside, other=0).to(tl.float32)
+                out *= gate * _sigmoid(gate)
+            tl.store(y + t * wide, out, mask=inside)
+    tl.store(last + sample * N * wide + states, h, mask=inside[None, :])
+
+
+@triton.jit(do_not_specialize=(*SIZES, "grad_y_b", "grad_y_t"))
+def backward(
+    u,
+    dt,
+    A,
+    B,
+    C,
+    D,
+    z,
+    bias,
+    kept,
+    grad_y,
+    grad_last,
+    grad_u,
+    grad_dt,
+    grad_z,
+    grad_A,
+    grad_B,
+    grad_C,
+    grad_D,
+    grad_bias,
+    length,
+    d,
+    u_b,
+    u_t,
+    dt_b,
+    dt_t,
+    z_b,
+    z_t,
+    grad_y_b,
+    grad_y_t,
+    N: tl.constexpr,
+    BLOCK: tl.constexpr,
+    CHUNK: tl.constexpr,
+    SOFTPLUS: tl.constexpr,
+    GATED: tl.constexpr,
+    OF_A: tl.constexpr,
+):
+    """Write the gradients; that of A only if OF_A.
+
+    Args:
+        u to bias, kept: as `forward` has them. grad_y: (b, l, d), with its strides. grad_last: (b, n, d).
+        grad_u, grad_dt, grad_z: (b, l, d). grad_A: (b, n, d), by A without log2 e. grad_D, grad_bias: (b, d).
+        grad_B, grad_C: (blocks, b, l, n), each block's own share of the sum over the channels.
+    """
+    block, sample, wide = tl.program_id(0), tl.program_id(1).to(tl.int64), d.to(tl.int64)
+    channel, state = block * BLOCK + tl.arange(0, BLOCK), tl.arange(0, N)
+    inside, states = channel < d, state[:, None] * d + channel[None, :]
+    u, dt, z = u + sample * u_b + channel, dt + sample * dt_b + channel, z + sample * z_b + channel
+    u_t, dt_t, z_t = u_t.to(tl.int64), dt_t.to(tl.int64), z_t.to(tl.int64)
+    grad_y, grad_y_t = grad_y + sample * grad_y_b + channel, grad_y_t.to(tl.int64)
+    B, C = B + sample * length * N + state, C + sample * length * N + state
+    rows = sample * length * wide + channel
+    grad_u, grad_dt, grad_z = grad_u + rows, grad_dt + rows, grad_z + rows
+    share = (block * tl.num_programs(1) + sample) * length * N + state
+    grad_B, grad_C = grad_B + share, grad_C + share
+    kept += sample * tl.cdiv(length, CHUNK) * N * wide + states
+    A = tl.load(A + states, mask=inside[None, :], other=0)
+    D, bias = tl.load(D + channel, mask=inside, other=0), tl.load(bias + channel, mask=inside, other=0)
+    g = tl.load(grad_last + sample * N * wide + states, mask=inside[None, :], other=0)
+    by_A = tl.zeros((N, BLOCK), tl.float32)
+    by_D, by_bias = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
+    spans = tl.cdiv(length, SPAN)
+    for span in range(0, spans):
+        first = (spans - 1 - span) * SPAN
+        chunk = first // CHUNK
+        h0 = tl.load(kept + chunk * N * wide, mask=inside[None, :], other=0)
+        each = state < N
+        for t in range(chunk * CHUNK, first):
+            h0 = _next_state(h0, A, u + t * u_t, dt + t * dt_t, B + t * N, bias, inside, each, SOFTPLUS)
+        t1, t2, t3 = first + 1, first + 2, first + 3
+        h1 = _next_state(h0, A, u + first * u_t, dt + first * dt_t, B + first * N, bias, inside, each, SOFTPLUS)
+        there, each = channel < tl.where(t1 < length, d, 0), state < tl.where(t1 < length, N, 0)
+        h2 = _next_state(h1, A, u + t1 * u_t, dt + t1 * dt_t, B + t1 * N, bias, there, each, SOFTPLUS)
+        there, each = channel < tl.where(t2 < length, d, 0), state < tl.where(t2 < length, N, 0)
+        h3 = _next_state(h2, A, u + t2 * u_t, dt + t2 * dt_t, B + t2 * N, bias, there, each, SOFTPLUS)
+        for k in tl.static_range(SPAN):
+            t = first + (SPAN - 1 - k)
+            if k == 0:
+                before = h3
+            elif k == 1:
+                before = h2
+            elif k == 2:
+                before = h1
+            else:
+                before = h0
+            there, each = channel < tl.where(t < length, d, 0), state < tl.where(t < length, N, 0)
+            x, raw, step = _inputs(u + t * u_t, dt + t * dt_t, bias, there, SOFTPLUS)
+            b, c = tl.load(B + t * N, mask=each, other=0)[:, None], tl.load(C + t * N, mask=each, other=0)[:, None]
+            decay, inflow = tl.exp2(step[None, :] * A), step * x
+            h = decay * before + inflow[None, :] * b
+            by_y = tl.load(grad_y + t * grad_y_t, mask=there, other=0).to(tl.float32)
+            if GATED:
+                gate = tl.load(z + t * z_t, mask=there, other=0).to(tl.float32)
+                opened = _sigmoid(gate)
+                by_gate = by_y * (tl.sum(h * c, 0) + D * x) * opened * (1 + gate * (1 - opened))
+                tl.store(grad_z + t * wide, by_gate, mask=there)
+                by_y *= gate * opened
+            g += by_y[None, :] * c
+            tl.store(grad_B + t * N, tl.sum(g * inflow[None, :], 1), mask=each)
+            tl.store(grad_C + t * N, tl.sum(by_y[None, :] * h, 1), mask=each)
+            by_inflow = tl.sum(g * b, 0)
+            g *= decay
+            by_exponent = g * before
+            by_step = by_inflow * x + LN2 * tl.sum(by_exponent * A, 0)
+            if SOFTPLUS:
+                by_step *= _sigmoid(raw)
+            if OF_A:
+                by_A += by_exponent * step[None, :]
+            by_D += by_y * x
+            by_bias += tl.where(there, by_step, 0.0)
+            tl.store(grad_u + t * wide, by_inflow * step + by_y * D, mask=there)
+            tl.store(grad_dt + t * wide, by_step, mask=there)
+    if OF_A:
+        tl.store(grad_A + sample * N * wide + states, by_A, mask=inside[None, :])
+    tl.store(grad_D + sample * wide + channel, by_D, mask=inside)
+    tl.store(grad_bias + sample * wide + channel, by_bias, mask=inside)
