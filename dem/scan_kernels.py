@@ -89,21 +89,21 @@ def forward(
         u, dt, z: (b, l, d), each with its own strides of b and l. A: (n, d), times log2 e. B, C: (b, l, n).
         D, bias: (d,). y: (b, l, d). kept: (b, chunks, n, d). last: (b, n, d).
     """
-    sample, wide = tl.program_id(1).to(tl.int64), d.to(tl.int64)
-    channel, state = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, N)
-    inside, states = channel < d, state[:, None] * d + channel[None, :]
+    block, sample, wide = tl.program_id(0), tl.program_id(1).to(tl.int64), d.to(tl.int64)
+    channel, state = block * BLOCK + tl.arange(0, BLOCK), tl.arange(0, N)
+    inside, states = channel < d, state[:, None] * BLOCK + tl.arange(0, BLOCK)[None, :]
     u, dt, z = u + sample * u_b + channel, dt + sample * dt_b + channel, z + sample * z_b + channel
     u_t, dt_t, z_t = u_t.to(tl.int64), dt_t.to(tl.int64), z_t.to(tl.int64)
     B, C = B + sample * length * N + state, C + sample * length * N + state
     y += sample * length * wide + channel
-    chunks = tl.cdiv(length, CHUNK)
-    kept += sample * chunks * N * wide + states
-    A = tl.load(A + states, mask=inside[None, :], other=0)
+    chunks, task = tl.cdiv(length, CHUNK), sample * tl.num_programs(0) + block
+    kept += task * chunks * (N * BLOCK) + states
+    A = tl.load(A + block * (N * BLOCK) + states)
     D, bias = tl.load(D + channel, mask=inside, other=0), tl.load(bias + channel, mask=inside, other=0)
     h = tl.zeros((N, BLOCK), tl.float32)
     for chunk in range(0, chunks):
         if KEEP:
-            tl.store(kept + chunk * N * wide, h, mask=inside[None, :])
+            tl.store(kept + chunk * (N * BLOCK), h)
         for t in range(chunk * CHUNK, tl.minimum(chunk * CHUNK + CHUNK, length)):
             x, _, step = _inputs(u + t * u_t, dt + t * dt_t, bias, inside, SOFTPLUS)
             h = tl.exp2(step[None, :] * A) * h + (step * x)[None, :] * tl.load(B + t * N)[:, None]
@@ -112,7 +112,7 @@ def forward(
                 gate = tl.load(z + t * z_t, mask=inside, other=0).to(tl.float32)
                 out *= gate * _sigmoid(gate)
             tl.store(y + t * wide, out, mask=inside)
-    tl.store(last + sample * N * wide + states, h, mask=inside[None, :])
+    tl.store(last + task * (N * BLOCK) + states, h)
 
 
 @triton.jit(do_not_specialize=(*SIZES, "grad_y_b", "grad_y_t"))
@@ -162,7 +162,7 @@ def backward(
     """
     block, sample, wide = tl.program_id(0), tl.program_id(1).to(tl.int64), d.to(tl.int64)
     channel, state = block * BLOCK + tl.arange(0, BLOCK), tl.arange(0, N)
-    inside, states = channel < d, state[:, None] * d + channel[None, :]
+    inside, states = channel < d, state[:, None] * BLOCK + tl.arange(0, BLOCK)[None, :]
     u, dt, z = u + sample * u_b + channel, dt + sample * dt_b + channel, z + sample * z_b + channel
     u_t, dt_t, z_t = u_t.to(tl.int64), dt_t.to(tl.int64), z_t.to(tl.int64)
     grad_y, grad_y_t = grad_y + sample * grad_y_b + channel, grad_y_t.to(tl.int64)
@@ -171,41 +171,30 @@ def backward(
     grad_u, grad_dt, grad_z = grad_u + rows, grad_dt + rows, grad_z + rows
     share = (block * tl.num_programs(1) + sample) * length * N + state
     grad_B, grad_C = grad_B + share, grad_C + share
-    kept += sample * tl.cdiv(length, CHUNK) * N * wide + states
-    A = tl.load(A + states, mask=inside[None, :], other=0)
+    task = sample * tl.num_programs(0) + block
+    kept += task * tl.cdiv(length, CHUNK) * (N * BLOCK) + states
+    A = tl.load(A + block * (N * BLOCK) + states)
     D, bias = tl.load(D + channel, mask=inside, other=0), tl.load(bias + channel, mask=inside, other=0)
-    g = tl.load(grad_last + sample * N * wide + states, mask=inside[None, :], other=0)
+    g = tl.load(grad_last + task * (N * BLOCK) + states)
     by_A = tl.zeros((N, BLOCK), tl.float32)
     by_D, by_bias = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
     spans = tl.cdiv(length, SPAN)
     for span in range(0, spans):
         first = (spans - 1 - span) * SPAN
         chunk = first // CHUNK
-        h0 = tl.load(kept + chunk * N * wide, mask=inside[None, :], other=0)
-        each = state < N
-        for t in range(chunk * CHUNK, first):
-            h0 = _next_state(h0, A, u + t * u_t, dt + t * dt_t, B + t * N, bias, inside, each, SOFTPLUS)
-        t1, t2, t3 = first + 1, first + 2, first + 3
-        h1 = _next_state(h0, A, u + first * u_t, dt + first * dt_t, B + first * N, bias, inside, each, SOFTPLUS)
-        there, each = channel < tl.where(t1 < length, d, 0), state < tl.where(t1 < length, N, 0)
-        h2 = _next_state(h1, A, u + t1 * u_t, dt + t1 * dt_t, B + t1 * N, bias, there, each, SOFTPLUS)
-        there, each = channel < tl.where(t2 < length, d, 0), state < tl.where(t2 < length, N, 0)
-        h3 = _next_state(h2, A, u + t2 * u_t, dt + t2 * dt_t, B + t2 * N, bias, there, each, SOFTPLUS)
-        for k in tl.static_range(SPAN):
+        h3 = tl.load(kept + chunk * (N * BLOCK))
+        h0, h1, h2 = h3, h3, h3
+        for t in range(chunk * CHUNK, first + SPAN - 1):
+            there, each = channel < tl.where(t < length, d, 0), state < tl.where(t < length, N, 0)
+            after = _next_state(h3, A, u + t * u_t, dt + t * dt_t, B + t * N, bias, there, each, SOFTPLUS)
+            h0, h1, h2, h3 = h1, h2, h3, after
+        for k in range(0, SPAN):
             t = first + (SPAN - 1 - k)
-            if k == 0:
-                before = h3
-            elif k == 1:
-                before = h2
-            elif k == 2:
-                before = h1
-            else:
-                before = h0
             there, each = channel < tl.where(t < length, d, 0), state < tl.where(t < length, N, 0)
             x, raw, step = _inputs(u + t * u_t, dt + t * dt_t, bias, there, SOFTPLUS)
             b, c = tl.load(B + t * N, mask=each, other=0)[:, None], tl.load(C + t * N, mask=each, other=0)[:, None]
             decay, inflow = tl.exp2(step[None, :] * A), step * x
-            h = decay * before + inflow[None, :] * b
+            h = decay * h3 + inflow[None, :] * b
             by_y = tl.load(grad_y + t * grad_y_t, mask=there, other=0).to(tl.float32)
             if GATED:
                 gate = tl.load(z + t * z_t, mask=there, other=0).to(tl.float32)
@@ -218,7 +207,7 @@ def backward(
             tl.store(grad_C + t * N, tl.sum(by_y[None, :] * h, 1), mask=each)
             by_inflow = tl.sum(g * b, 0)
             g *= decay
-            by_exponent = g * before
+            by_exponent = g * h3
             by_step = by_inflow * x + LN2 * tl.sum(by_exponent * A, 0)
             if SOFTPLUS:
                 by_step *= _sigmoid(raw)
@@ -228,7 +217,8 @@ def backward(
             by_bias += tl.where(there, by_step, 0.0)
             tl.store(grad_u + t * wide, by_inflow * step + by_y * D, mask=there)
             tl.store(grad_dt + t * wide, by_step, mask=there)
+            h3, h2, h1 = h2, h1, h0
     if OF_A:
-        tl.store(grad_A + sample * N * wide + states, by_A, mask=inside[None, :])
+        tl.store(grad_A + task * (N * BLOCK) + states, by_A)
     tl.store(grad_D + sample * wide + channel, by_D, mask=inside)
     tl.store(grad_bias + sample * wide + channel, by_bias, mask=inside)

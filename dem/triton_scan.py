@@ -35,13 +35,13 @@ def selective_scan(
     Returns:
         y, (b, d, l) in the dtype of hidden_states; with `return_last_state` also the state (b, d, n), in float32.
     """
-    d, n = A.shape
+    (d, n), wide = A.shape, triton.next_power_of_2(A.shape[1])
     D, delta_bias = (A.new_zeros(d, dtype=torch.float32) if x is None else x.float() for x in (D, delta_bias))
     u, dt, z = (None if x is None else _channels_last(x) for x in (hidden_states, dt, z))
-    beyond = (0, triton.next_power_of_2(n) - n)
-    A, B, C = (F.pad(x.float(), beyond).contiguous() for x in (A, B.mT, C.mT))
-    y, state = _Scan.apply(delta_softplus, torch.is_grad_enabled(), u, dt, A, B, C, D, z, delta_bias)
-    return (y.mT, state.mT[..., :n]) if return_last_state else y.mT
+    B, C = (F.pad(x.mT.float(), (0, wide - n)).contiguous() for x in (B, C))
+    A = F.pad(A.float(), (0, wide - n, 0, -d % BLOCK)).unflatten(0, (-1, BLOCK)).mT.contiguous()
+    y, last = _Scan.apply(delta_softplus, torch.is_grad_enabled(), u, dt, A, B, C, D, z, delta_bias)
+    return (y.mT, last.mT.flatten(1, 2)[:, :d, :n]) if return_last_state else y.mT
 
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:
@@ -50,16 +50,18 @@ def _channels_last(x: torch.Tensor) -> torch.Tensor:
 
 
 class _Scan(torch.autograd.Function):
-    """u, dt, z (b, l, d), d contiguous; A (d, n); B, C (b, l, n) -> y like u, the last state (b, n, d) in float32."""
+    """u, dt, z (b, l, d), d contiguous; A (blocks, n, BLOCK); B, C (b, l, n); D, bias (d,) -> y, last states.
+
+    z may be None. y is as u; the last states are (b, blocks, n, BLOCK) in float32.
+    """
 
     @staticmethod
     def forward(ctx, softplus, with_gradient, u, dt, A, B, C, D, z, bias):
-        (b, length, d), n = u.shape, A.shape[1]
+        (b, length, _), states = u.shape, A.shape
         keep = with_gradient and any(ctx.needs_input_grad)
-        A = (A.mT * math.log2(math.e)).contiguous()
-        y, last = _rows_like(u), A.new_empty(b, n, d)
-        kept = A.new_empty(b, -(-length // CHUNK) if keep else 0, n, d)
-        given = (u, dt, A, B, C, D, u if z is None else z, bias)
+        y, last = _rows_like(u), A.new_empty(b, *states)
+        kept = A.new_empty(b, states[0], triton.cdiv(length, CHUNK) if keep else 0, *states[1:])
+        given = (u, dt, A * math.log2(math.e), B, C, D, u if z is None else z, bias)
         ctx.flags = {"SOFTPLUS": softplus, "GATED": z is not None}
         _launch(scan_kernels.forward, given, (y, kept, last), (), KEEP=keep, **ctx.flags)
         ctx.save_for_backward(*given, kept)
@@ -69,39 +71,44 @@ class _Scan(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_y, grad_last):
         *given, kept = ctx.saved_tensors
-        u, dt, A, gate = given[0], given[1], given[2], given[6]
-        (b, length, d), n = u.shape, A.shape[0]
-        gated, of_A = ctx.flags["GATED"], ctx.needs_input_grad[4]
+        u, dt, A, B, _, D, z, _ = given
+        of_A, gated = ctx.needs_input_grad[4], ctx.flags["GATED"]
         grad_u, grad_dt = _rows_like(u), _rows_like(dt)
-        grad_z = _rows_like(gate) if gated else grad_u  # where there is none, the kernel leaves it alone
-        grad_B, grad_C = (A.new_empty(triton.cdiv(d, BLOCK), b, length, n) for _ in range(2))
-        grad_A, grad_D, grad_bias = A.new_empty(b if of_A else 0, n, d), A.new_empty(b, d), A.new_empty(b, d)
+        grad_z = _rows_like(z) if gated else grad_u  # where there is no z, the kernel leaves it alone
+        grad_A, grad_D, grad_bias = (A.new_empty(len(u), *x.shape) for x in (A if of_A else A[:0], D, D))
+        grad_B, grad_C = (A.new_empty(len(A), *B.shape) for _ in range(2))
+        grads = (grad_u, grad_dt, grad_z, grad_A, grad_B, grad_C, grad_D, grad_bias)
         grad_y = grad_y if grad_y.stride(2) == 1 else grad_y.contiguous()
-        _launch(
-            scan_kernels.backward,
-            given,
-            (kept, grad_y, grad_last.contiguous(), grad_u, grad_dt, grad_z, grad_A, grad_B, grad_C, grad_D, grad_bias),
-            (grad_y,),
-            OF_A=of_A,
-            **ctx.flags,
+        made = (kept, grad_y, grad_last.contiguous(), *grads)
+        _launch(scan_kernels.backward, given, made, (grad_y,), OF_A=of_A, **ctx.flags)
+        grad_A, grad_B, grad_C, grad_D, grad_bias = (x.sum(0) for x in grads[3:])  # in an order that is always the same
+        return (
+            *(None, None, grad_u, grad_dt, grad_A if of_A else None, grad_B, grad_C, grad_D),
+            *(grad_z if gated else None, grad_bias),
         )
-        grad_A = grad_A.sum(0).mT if of_A else None
-        grad_B, grad_C, grad_D, grad_bias = (x.sum(0) for x in (grad_B, grad_C, grad_D, grad_bias))
-        return None, None, grad_u, grad_dt, grad_A, grad_B, grad_C, grad_D, grad_z if gated else None, grad_bias
 
 
 def _rows_like(x: torch.Tensor) -> torch.Tensor:
-    """Room for (b, l, d) in this order, whatever the order of x."""
+    """Room for (b, l, d) in this order, whatever the strides of x."""
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
 def _launch(kernel, given: tuple, made: tuple, strided: tuple, **flags: bool) -> None:
-    """Run a kernel: what is `given` to both, what else it reads or writes, of which tensors it needs strides besides."""
-    u, dt, A, gate = given[0], given[1], given[2], given[6]
-    (b, length, d), n = u.shape, A.shape[0]
-    strides = [stride for x in (u, dt, gate, *strided) for stride in x.stride()[:2]]
-    sizes = {"N": n, "BLOCK": BLOCK, "CHUNK": CHUNK}
+    """Run a kernel on what is `given` to both, then what this one reads and writes, some of it with strides too."""
+    u, dt, A, z = given[0], given[1], given[2], given[6]
+    (b, length, d), (blocks, n, _) = u.shape, A.shape
+    strides = [stride for x in (u, dt, z, *strided) for stride in x.stride()[:2]]
     with torch.cuda.device_of(u):
-        kernel[(triton.cdiv(d, BLOCK), b)](
-            *given, *made, length, d, *strides, **sizes, **flags, num_warps=max(n // 16, 1), num_stages=1
+        kernel[(blocks, b)](
+            *given,
+            *made,
+            length,
+            d,
+            *strides,
+            N=n,
+            BLOCK=BLOCK,
+            CHUNK=CHUNK,
+            **flags,
+            num_warps=max(n // 16, 1),
+            num_stages=1,
         )
