@@ -25,6 +25,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from dem import native, processes
 from dem.checkpoints import Checkpoint
 from dem.errors import RequestError, WorkError
+from dem.gpu_presence import unseen_gpu
 from dem.model_folder import require_model_files, require_sane
 from dem.reading import damage_named
 from dem.reading import read_json as read_json  # most who log also read
@@ -196,17 +197,17 @@ SENSITIVE_TO_ROUNDING = (r"\.A_log$", r"\.D$", "norm")
 
 
 def load_model(
-    folder: Path, dtype: torch.dtype | str, *, hub_kernels: bool, to_train: bool = False, device: str | None = None
+    folder: Path, dtype: torch.dtype | str, *, kernels: str, to_train: bool = False, device: str | None = None
 ) -> "PreTrainedModel":
     """The causal language model in `folder`, in `dtype` ("auto": its own), to evaluate.
 
-    It is put on `device`, and without one on the GPU if there is one. `hub_kernels` takes a Mamba's kernels from the
-    Hugging Face hub. `to_train` keeps A_log, D and the norms in float32; the forward pass then needs autocast, which
-    Trainer sets.
+    It is put on `device`, and without one on the GPU if there is one. `kernels` says which a Mamba gets
+    (dem/kernel_choice.py). `to_train` keeps A_log, D and the norms in float32; the forward pass then needs autocast,
+    which Trainer sets.
 
     Raises:
         RequestError: a weight is missing or cannot be read, or a native checkpoint holds one too many; or the folder
-            holds an adapter beside the model, which transformers would attach.
+            holds an adapter beside the model, which transformers would attach; or `kernels` cannot be had.
     """
     from dem import mamba
 
@@ -223,7 +224,7 @@ def load_model(
             )
     if missing := sorted(report["missing_keys"]):
         raise RequestError(f"the model in {folder} lacks {len(missing)} of its weights, such as {missing[0]}")
-    for kernel in mamba.prepare(model.config.model_type, hub_kernels):
+    for kernel in mamba.prepare(model.config.model_type, kernels):
         if to_train:  # once is enough; stage 3 loads several models
             log.info(kernel)
     try:
@@ -296,7 +297,16 @@ class Precision:
 
 
 def choose_precision(requested: str) -> Precision:
-    """The precision to compute in: `requested` on a GPU that has it, fp32 on a CPU."""
+    """The precision to compute in: `requested` on a GPU that has it, fp32 on a CPU.
+
+    Raises:
+        RequestError: `requested` is for a GPU, and PyTorch does not see the one that is here.
+    """
+    if requested != "fp32" and (unseen := unseen_gpu()):
+        raise RequestError(
+            f"training.precision {requested}: {unseen}: install a driver and a PyTorch that fit each other, or set "
+            "device: cpu to train on the CPU in fp32, many times slower"
+        )
     if not torch.cuda.is_available():
         return Precision("fp32", torch.float32, f"no GPU here, and a CPU computes in fp32 (asked for: {requested})")
     if requested == "bf16" and not torch.cuda.is_bf16_supported():

@@ -327,8 +327,14 @@ class Config(Section):
     """Folder of the base model (transformers format) or its name on the Hugging Face hub."""
     domains: list[Text] = field(default_factory=lambda: list(_plan_weights()))
     """Names of the domains; parquet_ready/<domain>.parquet holds the text of each."""
-    hub_kernels: Flag = False
-    """Fetch a Mamba's CUDA kernels from the Hugging Face hub (kernels-community), which runs code from there."""
+    kernels: Literal["auto", "triton", "compiled", "torch", "hub"] = "auto"
+    """What computes a Mamba's scan on a GPU. triton: dem's, which comes with PyTorch and gives the same bits each time,
+    so that a resumed training ends with the same adapter. compiled: mamba_ssm's, whose backward pass adds up in an
+    order that chance decides. torch: no kernel, several times slower. auto: compiled where it is installed, else
+    triton, else torch. hub: fetched from the Hugging Face hub (kernels-community), which runs code from there. A CPU
+    has its own."""
+    device: Literal["auto", "cpu"] = "auto"
+    """auto: a GPU where PyTorch sees one. cpu: no GPU even so."""
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)

@@ -181,8 +181,14 @@ def _of_one_type(error: Any, value: Any, kind: Kind) -> str | None:
     return None
 
 
+RENAMED = {"hub_kernels": "write kernels: hub where it was true, and leave it out where it was false"}
+"""Settings of earlier versions, and what to write in their place."""
+
+
 def unknown(key: str, known: list[str]) -> str:
     """That there is no setting `key`, and which one may have been meant."""
+    if key in RENAMED:
+        return f"{key} is no setting any more: {RENAMED[key]}"
     like = max(known, key=lambda other: _likeness(key, other), default="")
     hint = f" (did you mean {like}?)" if _likeness(key, like) >= ALIKE else ""
     if key.startswith("evaluation.judge"):

@@ -16,6 +16,11 @@ class Family:
     fused: str
     """transformers' name of the kernel that takes raw weights past the adapters around them."""
 
+    @property
+    def selective_scan(self) -> bool:
+        """Whether the mixers compute Mamba-1's selective scan; else it is Mamba-2's, by chunks."""
+        return self.fused == "mamba_inner_fn"
+
 
 def _mamba_1(*beside: str) -> Family:
     # At equal trainable parameters x_proj gains nothing: tests/benchmarks/README.md.

@@ -7,11 +7,8 @@ Shapes use b: batch, l: length in tokens, d: inner width, n: state size. The rec
 """
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
-from importlib.metadata import version
-from inspect import getclosurevars, signature
 from types import ModuleType
 
 import torch
@@ -22,6 +19,7 @@ from transformers import PreTrainedModel
 
 from dem.errors import RequestError
 from dem.families import FAMILIES
+from dem.kernel_choice import take_kernels
 from dem.scan import scan_on_cpu
 
 
@@ -45,41 +43,25 @@ def target_modules(model: PreTrainedModel, chosen: str | list[str]) -> list[str]
     return list(chosen)
 
 
-def prepare(model_type: str, hub_kernels: bool = False) -> list[str]:
+def prepare(model_type: str, kernels: str = "auto") -> list[str]:
     """Make transformers' models of this type fit for LoRA in this process; safe to call again.
 
     The fused kernel takes the raw weights of out_proj (and x_proj) past any LoRA around them. Without it the mixer
-    calls both as modules, still with the kernels for the convolution and the scan where they are installed, or come
-    from the hub. Without a GPU they would fail, and stay unused. Where a Mamba-1 has no scan kernel, `selective_scan`
-    replaces the loop whose backward is quadratic in length.
+    calls both as modules, still with a kernel for the scan and one for the convolution: `dem.kernel_choice` chooses by
+    `kernels`. Where a Mamba-1 has no scan kernel, `selective_scan` replaces the loop whose backward is quadratic in
+    length.
 
     Returns:
         Where each kernel comes from, for the log; nothing for a model that has none.
 
     Raises:
-        RequestError: `hub_kernels` are wanted and cannot be had.
+        RequestError: what `kernels` names cannot be had.
     """
     if model_type not in FAMILIES:
         return []
-    code = _modeling(model_type)
     remove_fused_kernel(model_type)
-    lines = [f"{FAMILIES[model_type].fused}: off, because it would pass LoRA on out_proj by"]
-    if hub_kernels:
-        require_gpu_for_hub_kernels(model_type)
-        return [*lines, *_take_hub_kernels(code)]
-    if not torch.cuda.is_available():
-        _leave_installed_kernels(code)
-    if hasattr(code, "mamba_selective_scan"):
-        if kernel := _installed_scan_kernel():
-            code.mamba_selective_scan = _with_one_dtype(kernel)
-            lines.append(f"selective_scan_fn: the CUDA kernel of mamba_ssm {version('mamba_ssm')}")
-        else:
-            code.mamba_selective_scan = selective_scan
-            way = "in PyTorch" if torch.cuda.is_available() else "compiled for this CPU"
-            lines.append(f"selective_scan_fn: dem's scan {way}, linear in length (no mamba_ssm CUDA kernel here)")
-    else:
-        lines.append(f"mamba_chunk_scan_combined: {_origin('mamba_ssm')}")
-    return [*lines, f"causal_conv1d_fn: {_origin('causal_conv1d')}"]
+    line = f"{FAMILIES[model_type].fused}: off, because it would pass LoRA on out_proj by"
+    return [line, *take_kernels(_modeling(model_type), model_type, kernels, selective_scan)]
 
 
 def remove_fused_kernel(model_type: str) -> None:
@@ -89,115 +71,6 @@ def remove_fused_kernel(model_type: str) -> None:
 
 def _modeling(model_type: str) -> ModuleType:
     return importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}")
-
-
-INSTALLED_KERNELS = (
-    "causal_conv1d_fn",
-    "causal_conv1d_update",
-    "mamba_selective_state_update",
-    "mamba2_selective_state_update",
-    "mamba2_chunk_scan",
-)
-"""transformers' names of what it takes from installed packages, with a GPU or without, besides the selective scan."""
-
-
-def _leave_installed_kernels(code: ModuleType) -> None:
-    for name in INSTALLED_KERNELS:
-        if hasattr(code, name):
-            setattr(code, name, _with_its_own_arguments(_torch_code(getattr(code, name))))
-
-
-def _torch_code(function: Callable) -> Callable:
-    """The PyTorch code around which transformers, and around that the package `kernels`, has put its choice."""
-    if isinstance(function, torch.nn.Module):
-        function = getclosurevars(type(function).forward).nonlocals.get("func", function)
-    return getattr(function, "__wrapped__", function)
-
-
-def _installed_scan_kernel() -> Callable | None:
-    # mamba_ssm can be installed without its compiled part (MAMBA_KEEP_CUDA_BUILD), with one for another torch, or be
-    # too old for this transformers; what it raises then is of any kind.
-    if not torch.cuda.is_available():
-        return None
-    try:
-        importlib.import_module("selective_scan_cuda")
-        return importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
-    except Exception:
-        return None
-
-
-HUB_VERSION = 4
-"""Of kernels-community/mamba-ssm, which transformers 5.23 takes too; it holds all three kernels."""
-
-HUB_KERNELS = {
-    "mamba_selective_scan": "selective_scan_fn",
-    "mamba2_chunk_scan": "mamba_chunk_scan_combined",
-    "causal_conv1d_fn": "causal_conv1d_fn",
-}
-"""Name of a kernel on the hub, by transformers' name for what it replaces."""
-
-
-def require_gpu_for_hub_kernels(model_type: str) -> None:
-    """Refuse the hub's kernels for a model that would take them where they cannot run.
-
-    Raises:
-        RequestError: there is no GPU.
-    """
-    if model_type in FAMILIES and not torch.cuda.is_available():
-        raise RequestError("hub_kernels: there is no GPU here for them; leave it false")
-
-
-def _take_hub_kernels(code: ModuleType) -> list[str]:
-    """Put the hub's kernels into a model's code; a line for the log for each."""
-    repository, lines = "kernels-community/mamba-ssm", []
-    for name, kernel_name in HUB_KERNELS.items():
-        if hasattr(code, name):
-            try:
-                hub = importlib.import_module("kernels").get_kernel(repository, version=HUB_VERSION)
-                if name == "causal_conv1d_fn" and not hasattr(hub, name):  # the least of the three
-                    lines.append(f"{name}: {_origin('causal_conv1d')}")
-                    continue
-                kernel = getattr(hub, kernel_name)
-            except ImportError:
-                raise RequestError("hub_kernels: the package is not installed: pip install kernels") from None
-            except Exception as error:  # no network, no build for this torch and CUDA: each fails in its own way
-                reason = (str(error) or repr(error)).splitlines()[0]
-                raise RequestError(f"hub_kernels: {kernel_name} cannot be had from {repository}: {reason}") from None
-            one_dtype = name == "mamba_selective_scan"
-            setattr(code, name, _with_one_dtype(kernel) if one_dtype else _with_its_own_arguments(kernel))
-            lines.append(f"{kernel_name}: {repository}, version {HUB_VERSION}, on the Hugging Face hub")
-    return lines
-
-
-def _with_one_dtype(kernel: Callable) -> Callable:
-    """The selective scan kernel, which demands B and C in the dtype of u, as it is called here.
-
-    A Jamba whose norms are kept in float32 gives them in float32 beside half-precision states.
-    """
-    call = _with_its_own_arguments(kernel)
-    return lambda u, dt, A, B, C, **kwargs: call(u, dt.to(u.dtype), A, B.to(u.dtype), C.to(u.dtype), **kwargs)
-
-
-def _with_its_own_arguments(kernel: Callable) -> Callable:
-    """The kernel, without those of transformers' keyword arguments that only its PyTorch code takes."""
-    known = set(signature(kernel).parameters)
-
-    @wraps(kernel)
-    def call(*args, **kwargs):
-        return kernel(*args, **{name: value for name, value in kwargs.items() if name in known})
-
-    return call
-
-
-def _origin(package: str) -> str:
-    """Whose implementation runs: the package's kernel if there is a GPU and it can be imported, else PyTorch's."""
-    if not torch.cuda.is_available():
-        return "transformers' PyTorch code (no GPU here)"
-    try:
-        importlib.import_module(package)
-        return f"the kernel of {package} {version(package)}"
-    except Exception:  # as transformers, which then keeps its own code
-        return f"transformers' PyTorch code (no {package} here)"
 
 
 def how_to_load(model: PeftModel) -> str:

@@ -14,6 +14,7 @@ from dem.common import load_tokenizer, log, model_config, require_vocabulary
 from dem.config import AUTO, hand_weights
 from dem.diffs import Difference
 from dem.evaluation.timing import Timed
+from dem.gpu_presence import unseen_gpu
 from dem.loading import require_complete
 from dem.merge_plan import plan_merge
 from dem.merging import Merge, open_differences, require_one_base
@@ -62,7 +63,9 @@ def check_inputs(request: Request, domains: list[str], base: Path) -> Inputs:
         log.info(f"merge: {len(left_out)} tensors, such as {min(left_out)}, are copied as they are: the model has none")
     differences = _check_merge(_with_hand_weights(request) if auto else request, domains, base)
     if reads_text:
-        _require_usable(base, config.hub_kernels)
+        _require_usable(base, config.kernels)
+        if unseen := unseen_gpu():
+            log.info(f"WARNING: {unseen}: the models run on the CPU")
     with Timed() as evaluating:
         evaluation = _evaluation_inputs(request, domains, base) if config.evaluation.enabled else None
     projection = _projection(request, base, differences) if regmean else None
@@ -114,11 +117,10 @@ def _projection(request: Request, base: Path, differences: dict[str, Difference]
     return projection
 
 
-def _require_usable(base: Path, hub_kernels: bool) -> None:
-    """Refuse a base that could be merged and then not be run: its tokenizer does not fit it, no GPU for its kernels."""
-    from dem import mamba
+def _require_usable(base: Path, kernels: str) -> None:
+    """Refuse a base that could be merged and then not be run: its tokenizer does not fit it, no such kernels."""
+    from dem.kernel_choice import require_kernels
     from dem.names import Names
 
     require_vocabulary(Names.of(base).model, load_tokenizer(base))
-    if hub_kernels:
-        mamba.require_gpu_for_hub_kernels(model_config(base).model_type)
+    require_kernels(model_config(base).model_type, kernels)

@@ -29,6 +29,7 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
 from dem.command_line import Request, parse_request
 from dem.config import AUTO
 from dem.errors import RequestError, run_script
+from dem.gpu_presence import leave_gpus_alone
 from dem.locks import one_run
 from dem.utf8 import in_utf8
 
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> None:
     """Merge, and evaluate unless the config says not to, as the only run that does so."""
     request = parse_request(__doc__, argv, stage=3)
+    if request.config.device == "cpu":
+        leave_gpus_alone()
     layout = request.layout
     if request.ratings is not None:
         if request.dry_run:
@@ -329,7 +332,7 @@ def evaluate(
     subjects = subjects_of(layout, base, adapters, models, baselines, others, patterns, vectors)
     terms_of = _terms_opener(request, base, differences[0])
     with evaluating:
-        results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
+        results = compare(base, subjects, questions, config.kernels, layout.evaluated, terms_of)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
     note = harness.note if harness else None
     metrics = make_metrics(results, questions.settings(), fingerprints, note, list(others), mixtures, steps)
@@ -397,7 +400,7 @@ def leave_one_out(request: Request, base: Path, questions: "Questions", differen
     try:
         with Timed() as measuring:
             on_tune = replace(questions, documents=tune_documents(config, layout, base, list(differences)), prompts=[])
-            effects = effects_of_terms(layout, base, config.merge, on_tune, config.hub_kernels, terms_of, config.search)
+            effects = effects_of_terms(layout, base, config.merge, on_tune, config.kernels, terms_of, config.search)
     except RequestError as error:
         log.info(f"leave-one-out is not measured: {error}")
         return None

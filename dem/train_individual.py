@@ -25,6 +25,7 @@ from dem.command_line import Request, parse_request
 from dem.errors import run_script
 from dem.evaluation.named_files import require_named_files
 from dem.found_shares import with_found_shares
+from dem.gpu_presence import leave_gpus_alone
 from dem.layout import RUN_RECORD
 from dem.utf8 import in_utf8
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> None:
     """Train the adapter that the command line asks for, or only say what that would take."""
     request = parse_request(__doc__, argv, stage=1)
+    if request.config.device == "cpu":
+        leave_gpus_alone()
     config, said = with_found_shares(request.config, request.layout, request.domain)
     request = replace(request, config=config)
     if request.dry_run:
@@ -81,6 +84,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
         require_vocabulary,
         start_log,
     )
+    from dem.kernel_choice import require_kernels
     from dem.outputs import require_outputs
     from dem.positions import require_positions
     from dem.run_record import run_record
@@ -108,6 +112,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
         return
 
     precision = choose_precision(config.training.precision)
+    require_kernels(model_config(base).model_type, config.kernels)
     states = SavedStates(layout.training_state(domain), training.described(record, precision))
     going_on = processes.on_main(states.can_go_on, request.overwrite)
 
@@ -119,7 +124,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     log.info(f"{len(blocks.train):,} blocks of {config.data.max_length} tokens, {config.training.batch_size} a step")
     log.info(f"precision: {precision.name}: {precision.reason}")
     device = "cpu" if processes.sharding() else None
-    model = load_model(base, precision.dtype, hub_kernels=config.hub_kernels, to_train=True, device=device)
+    model = load_model(base, precision.dtype, kernels=config.kernels, to_train=True, device=device)
     require_vocabulary(model, tokenizer)
     model = training.with_adapter(model, config)
 

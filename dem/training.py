@@ -29,6 +29,7 @@ from dem.common import Precision, log, progress_wanted, reuse_freed_memory
 from dem.config import Config
 from dem.convergence import ConvergenceLog, ProgressBar
 from dem.errors import RequestError, SharedError, WorkError
+from dem.gpu_presence import unseen_gpu
 from dem.layout import RUN_RECORD
 from dem.run_record import WITHOUT_EFFECT, changes, read_record
 from dem.shared_trainer import Rehearsal, SharedTrainer, TooLittleMemory
@@ -43,6 +44,8 @@ def log_surroundings(config: Config, base: Path) -> None:
     modules = (torch, transformers, peft, accelerate)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     log.info(f"{', '.join(f'{m.__name__} {m.__version__}' for m in modules)}; device: {device}")
+    if unseen := unseen_gpu():
+        log.info(f"WARNING: {unseen}")
     if processes.count() > 1:
         share = config.training.batch_size // processes.count()
         how = f"{processes.sharding()}: each holds a part of the weights" if processes.sharding() else "DDP"

@@ -38,6 +38,7 @@ from dem.config import Config
 from dem.corpus import blocks
 from dem.errors import RequestError
 from dem.evaluation.named_files import require_named_files
+from dem.kernel_choice import require_kernels
 from dem.mixtures import blocks_each, trained_blocks
 from dem.names import Names
 from dem.outputs import require_outputs
@@ -110,6 +111,7 @@ def rehearse(request: Request, said: list[str]) -> None:
     require_named_files(request)
     base = base_folder(config.base_model)
     require_positions(base, config.data.max_length)
+    require_kernels(model_config(base).model_type, config.kernels)
     run = Rehearsal(request, names, base, load_tokenizer(base))
     start_log(None)
     for line in said:
@@ -307,7 +309,7 @@ def _tried(run: Rehearsal, precision: Precision) -> Timing:
         made: Iterator = blocks(census.corpus.documents(side), run.tokenizer, config.data.max_length)
         return list(islice(made, count))
 
-    model = load_model(run.base, precision.dtype, hub_kernels=config.hub_kernels, to_train=True)
+    model = load_model(run.base, precision.dtype, kernels=config.kernels, to_train=True)
     model: PeftModel = training.adapted(model, config)
     timing = time_steps(model, run.tokenizer, some("train", batch), some("tune", batch), config, precision.name)
     parts = "" if timing.at_once == batch else f" in parts of {timing.at_once}, which is what fits into memory"

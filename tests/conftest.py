@@ -6,6 +6,8 @@ import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that would ask the hub fails at once instead
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Before anything imports Triton: without a GPU its kernels are then interpreted, on the CPU.
+os.environ.setdefault("TRITON_INTERPRET", str(int(not os.path.exists("/dev/nvidia0"))))
 
 import time
 from collections.abc import Callable

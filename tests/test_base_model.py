@@ -73,15 +73,15 @@ def test_an_adapter_beside_a_fine_tuned_model_is_refused(place, refused):
     refused(place.merge(), str(tuned), "beside the model")  # whose evaluation would load it
     assert not place.layout.merged_model.exists()
     with pytest.raises(RequestError, match="beside the model"):
-        load_model(tuned, torch.float32, hub_kernels=False)
+        load_model(tuned, torch.float32, kernels="auto")
 
 
 def test_an_adapters_weights_alone_are_not_attached_by_anyone(place):
     stray = make_adapter(place.base, place.root.parent / "stray", seed=3)
-    before = load_model(place.base, torch.float32, hub_kernels=False).state_dict()
+    before = load_model(place.base, torch.float32, kernels="auto").state_dict()
     shutil.copy(stray / "adapter_model.bin", place.base)
     assert base_folder(str(place.base)) == place.base
-    after = load_model(place.base, torch.float32, hub_kernels=False).state_dict()
+    after = load_model(place.base, torch.float32, kernels="auto").state_dict()
     assert before.keys() == after.keys() and all(torch.equal(before[n], after[n]) for n in before)
 
 

@@ -130,7 +130,7 @@ WRONG = {
         (),
         "leads back to itself",
     ),
-    "kernels without a GPU": (None, ("--hub_kernels", "true"), "hub_kernels"),
+    "kernels without a GPU": (None, ("--kernels", "triton"), "kernels: triton"),
     "no harness file": (
         None,
         ("--evaluation.harness", '{"multiple_choice": [{"name": "q", "file": "nowhere.jsonl"}]}'),

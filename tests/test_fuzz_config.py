@@ -88,7 +88,7 @@ domain = re.compile(r"\w[\w-]*").fullmatch
 ALLOWED = {
     "base_model": lambda v: text(v) and "://" not in v,
     "domains": lambda v: listed(domain)(v) and 0 < len(v) == len(set(v)),
-    "hub_kernels": flag,
+    "kernels": one_of("auto", "triton", "compiled", "torch", "hub"),
     "data.max_length": whole(2, 10**7),
     "data.tune_fraction": fraction,
     "data.test_fraction": fraction,
@@ -153,7 +153,7 @@ METHODS += ["breadcrumbs_ties", "sce", "model_stock", "regmean"]
 FULL = {
     "base_model": "모델/base",
     "domains": ["web", "social", "교과서"],
-    "hub_kernels": False,
+    "kernels": "auto",
     "data": {
         "max_length": 512,
         "tune_fraction": 0.05,

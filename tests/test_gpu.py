@@ -92,7 +92,7 @@ def train(base, folder, precision) -> dict[str, str]:
     )
     common.start_log(None)
     dtype = common.choose_precision(precision).dtype
-    model = training.with_adapter(common.load_model(base, dtype, hub_kernels=False, to_train=True), config)
+    model = training.with_adapter(common.load_model(base, dtype, kernels="auto", to_train=True), config)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(3, YUNMIN.vocab_size, (STEPS * BATCH, LENGTH), generator=generator)
     blocks = datasets.Dataset.from_dict({"input_ids": ids.tolist()})

@@ -1,6 +1,3 @@
-import sys
-from types import SimpleNamespace
-
 import pytest
 import torch
 from conftest import make_base
@@ -152,45 +149,3 @@ def test_pefts_refusal_is_lifted_only_for_out_proj_and_only_inside(tmp_path, tok
         PeftModel.from_pretrained(base, tmp_path / "adapter").unload()
     with mamba.out_proj_allowed(), pytest.raises(ValueError, match="conv1d"):
         get_peft_model(base, LoraConfig(target_modules=["conv1d"], task_type="CAUSAL_LM"))
-
-
-def test_the_scan_kernel_gets_one_dtype():
-    """mamba_ssm's kernel refuses others; a Jamba with norms in float32 would give B and C in float32."""
-    seen = []
-
-    def selective_scan_fn(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False):
-        seen.extend([u.dtype, delta.dtype, B.dtype, C.dtype, A.dtype])
-
-    tensors, others = inputs(dtype=torch.float32)
-    half = [t.bfloat16() for t in tensors[:2]]
-    mamba._with_one_dtype(selective_scan_fn)(*half, *tensors[2:], **others, use_mambapy=False)
-    assert seen == [torch.bfloat16] * 4 + [torch.float32]
-
-
-def test_hub_kernels_are_used_when_asked_for(tmp_path, tokenizer, library, monkeypatch):
-    called = []
-
-    def selective_scan_fn(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False):
-        called.append("selective_scan_fn")
-        return LIBRARY_SCAN(u, delta, A, B, C, D=D, z=z, delta_bias=delta_bias, delta_softplus=delta_softplus)
-
-    convolution = modeling_mamba.causal_conv1d_fn
-    monkeypatch.setattr(modeling_mamba, "causal_conv1d_fn", convolution)
-
-    def get_kernel(repository, *, version):
-        assert (repository, version) == ("kernels-community/mamba-ssm", 4)
-        return SimpleNamespace(selective_scan_fn=selective_scan_fn, causal_conv1d_fn=convolution)
-
-    with pytest.raises(RequestError, match="no GPU here"):
-        mamba.prepare("mamba", hub_kernels=True)
-    with monkeypatch.context() as machine:
-        machine.setattr(torch.cuda, "is_available", lambda: True)
-        machine.setitem(sys.modules, "kernels", None)
-        with pytest.raises(RequestError, match="pip install kernels"):
-            mamba.prepare("mamba", hub_kernels=True)
-        machine.setitem(sys.modules, "kernels", SimpleNamespace(get_kernel=get_kernel))
-        lines = mamba.prepare("mamba", hub_kernels=True)
-    assert "selective_scan_fn: kernels-community/mamba-ssm, version 4, on the Hugging Face hub" in lines
-    assert len(lines) == 3
-    gradients = lora_gradients(make_base(tmp_path / "base", tokenizer), ["x_proj", "out_proj"])
-    assert called and all(g.any() for g in gradients.values())

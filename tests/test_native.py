@@ -225,7 +225,7 @@ def logits_of(model) -> torch.Tensor:
 def test_logits_are_mamba_ssms(tmp_path, layer, settings, tied):
     config = native_config(layer, UNUSUAL[layer] if settings == "unusual" else {}, tied)
     weights = make_native(tmp_path / "base", config)
-    model = load_model(tmp_path / "base", torch.float32, hub_kernels=False)
+    model = load_model(tmp_path / "base", torch.float32, kernels="auto")
     expected = mamba_ssm_logits(weights, config, IDS)
     assert expected.shape == (21, 608) and expected.std() > 0.1
     torch.testing.assert_close(logits_of(model).double(), expected, rtol=1e-4, atol=1e-4)
@@ -313,7 +313,7 @@ def test_all_stages_give_what_they_give_for_transformers_checkpoint(place, token
 
 def test_what_mamba_ssm_saves_in_float32_is_trained_on_in_float32(tmp_path):
     weights = make_native(tmp_path, native_config("Mamba1", {}), torch.bfloat16, in_fp32=("A_log", ".D"))
-    model = load_model(tmp_path, torch.bfloat16, hub_kernels=False, to_train=True)
+    model = load_model(tmp_path, torch.bfloat16, kernels="auto", to_train=True)
     for name, tensor in model.state_dict().items():
         if name.endswith((".A_log", ".D")):
             assert tensor.dtype == torch.float32 and torch.equal(tensor, weights[name])
@@ -339,7 +339,7 @@ def test_merged_mamba2_loads_plainly_and_keeps_the_other_bytes(place, tokenizer)
     assert model.dtype == torch.bfloat16 and model.config.time_step_limit == [0.01, 0.6]
     named = {n.replace("embeddings.", "embedding."): t for n, t in merged.items()}
     named["lm_head.weight"] = named["backbone.embedding.weight"]
-    model = load_model(place.layout.merged_model, torch.float32, hub_kernels=False)
+    model = load_model(place.layout.merged_model, torch.float32, kernels="auto")
     torch.testing.assert_close(logits_of(model).double(), mamba_ssm_logits(named, config, IDS), rtol=1e-4, atol=1e-4)
     assert AutoTokenizer.from_pretrained(place.layout.merged_model).vocab_size == VOCABULARY
 
@@ -348,7 +348,7 @@ def test_a_tied_head_counts_once_however_it_was_saved(tmp_path):
     weights = make_native(tmp_path, native_config("Mamba1", {}))
     expected = sum(t.numel() for n, t in weights.items() if n != "lm_head.weight")
     logits, fingerprint = (
-        logits_of(load_model(tmp_path, torch.float32, hub_kernels=False)),
+        logits_of(load_model(tmp_path, torch.float32, kernels="auto")),
         Checkpoint(tmp_path).fingerprint(),
     )
     for left_out in ((), ("lm_head.weight",), ("backbone.embedding.weight",)):
@@ -358,7 +358,7 @@ def test_a_tied_head_counts_once_however_it_was_saved(tmp_path):
         assert checkpoint.parameters() == expected and checkpoint.size() == 4 * expected
         assert checkpoint.fingerprint() == fingerprint
         assert "lm_head.weight" not in checkpoint
-        assert torch.equal(logits_of(load_model(tmp_path, torch.float32, hub_kernels=False)), logits)
+        assert torch.equal(logits_of(load_model(tmp_path, torch.float32, kernels="auto")), logits)
     weights["lm_head.weight"] = weights["lm_head.weight"] + 1
     torch.save(weights, tmp_path / "pytorch_model.bin")
     with pytest.raises(RequestError, match="pytorch_model.bin.*lm_head.weight.*tie_embeddings"):
@@ -414,7 +414,7 @@ def test_weights_that_do_not_fit_the_config_are_refused(tmp_path, changed, words
     weights = make_native(tmp_path, native_config("Mamba1", {})) | changed
     torch.save({n: t for n, t in weights.items() if t is not None}, tmp_path / "pytorch_model.bin")
     with pytest.raises(RequestError, match=words):
-        load_model(tmp_path, torch.float32, hub_kernels=False)
+        load_model(tmp_path, torch.float32, kernels="auto")
 
 
 def test_a_folder_without_native_weights_or_with_code_in_them_is_refused(tmp_path):
@@ -424,7 +424,7 @@ def test_a_folder_without_native_weights_or_with_code_in_them_is_refused(tmp_pat
 
     weights = make_native(tmp_path, native_config("Mamba1", {}))
     torch.save({**weights, "lm_head.weight": Bomb()}, tmp_path / "pytorch_model.bin")
-    for read in (Checkpoint, lambda folder: load_model(folder, torch.float32, hub_kernels=False)):
+    for read in (Checkpoint, lambda folder: load_model(folder, torch.float32, kernels="auto")):
         with pytest.raises(RequestError, match="pytorch_model.bin cannot be read"):
             read(tmp_path)
     (tmp_path / "pytorch_model.bin").unlink()
@@ -461,4 +461,4 @@ def test_native_weights_are_downloaded(tmp_path, monkeypatch, others):
     monkeypatch.chdir(tmp_path)
     folder = common.base_folder("lab/mamba")
     assert (folder / "pytorch_model.bin").is_file()
-    assert load_model(folder, torch.float32, hub_kernels=False).config.vocab_size == 608
+    assert load_model(folder, torch.float32, kernels="auto").config.vocab_size == 608

@@ -151,7 +151,7 @@ def compare(
     base: Path,
     subjects: list[Subject],
     questions: Questions,
-    hub_kernels: bool,
+    kernels: str,
     record: Callable[[str], Path],
     terms_of: Callable[[PreTrainedModel], Terms] | None = None,
 ) -> list[ModelResult]:
@@ -163,12 +163,12 @@ def compare(
     Returns:
         The results in the order of `subjects`.
     """
-    parts, kept, values = measured_before(subjects, questions, hub_kernels, record)
+    parts, kept, values = measured_before(subjects, questions, kernels, record)
     waiting = {s.name: [p for p in parts[s.name] if values[s.name][p.name] is None] for s in subjects}
     _tell(parts, len(questions.prompts), waiting)
     reuse_freed_memory()
     with progress_bar(sum(p.tokens for todo in waiting.values() for p in todo), "evaluation", " tokens") as bar:
-        for subject, model in _models(base, [s for s in subjects if waiting[s.name]], hub_kernels, terms_of):
+        for subject, model in _models(base, [s for s in subjects if waiting[s.name]], kernels, terms_of):
             for part in waiting[subject.name]:
                 values[subject.name][part.name] = _measure(part, model, kept[subject.name], bar)
             log.info(f"evaluation: {subject.name} done")
@@ -180,11 +180,11 @@ def compare(
 
 
 def measured_before(
-    subjects: list[Subject], questions: Questions, hub_kernels: bool, record: Callable[[str], Path]
+    subjects: list[Subject], questions: Questions, kernels: str, record: Callable[[str], Path]
 ) -> tuple[dict[str, list[Part]], dict[str, Evaluated], dict[str, dict[str, Any]]]:
     """By the subject's name: what is to be measured of it, the file of it, and the value of each part or None."""
     parts = {s.name: questions.parts(s) for s in subjects}
-    kept = {s.name: Evaluated(record(s.name), _key(s, hub_kernels)) for s in subjects}
+    kept = {s.name: Evaluated(record(s.name), _key(s, kernels)) for s in subjects}
     values = {s.name: {p.name: kept[s.name].get(p.name, p.key, p.fits) for p in parts[s.name]} for s in subjects}
     return parts, kept, values
 
@@ -207,13 +207,13 @@ def _tell(parts: dict[str, list[Part]], prompts: int, waiting: dict[str, list[Pa
         log.info(f"evaluation: measured before in part: {shares}")
 
 
-def _key(subject: Subject, hub_kernels: bool) -> dict[str, Any]:
+def _key(subject: Subject, kernels: str) -> dict[str, Any]:
     """What every number of a model depends on."""
     gpu = torch.cuda.is_available()
     return {
         "model": subject.fingerprint,
         "device": torch.cuda.get_device_name() if gpu else "cpu",
-        "hub_kernels": hub_kernels,
+        "kernels": kernels,
         "versions": {m.__name__: m.__version__ for m in (dem, torch, transformers, peft)},
     }
 
@@ -221,14 +221,14 @@ def _key(subject: Subject, hub_kernels: bool) -> dict[str, Any]:
 def _models(
     base: Path,
     subjects: list[Subject],
-    hub_kernels: bool,
+    kernels: str,
     terms_of: Callable[[PreTrainedModel], Terms] | None,
 ) -> Iterator[tuple[Subject, PreTrainedModel]]:
     """Each subject and its model, one at a time: the base has left memory when another model is loaded."""
 
     def load(folder: Path) -> PreTrainedModel:
         gc.collect()  # PEFT's layers refer to each other in circles
-        return load_model(folder, dtype_here(), hub_kernels=hub_kernels)
+        return load_model(folder, dtype_here(), kernels=kernels)
 
     on_base = [s for s in subjects if s.is_adapter or s.folder == base]
     yield from _base_and_adapters(lambda: load(base), on_base, terms_of)

@@ -86,7 +86,7 @@ def plan_evaluation(
     length, answer = config.data.max_length, config.evaluation.max_new_tokens
     questions = Questions(documents, inputs.prompts, tokenizer, length, answer, inputs.harness)
     subjects, after = _subjects(config, layout, base, domains, inputs)
-    parts, _, values = measured_before(subjects, questions, config.hub_kernels, layout.evaluated)
+    parts, _, values = measured_before(subjects, questions, config.kernels, layout.evaluated)
     gone = [domain for domain in domains if domain not in inputs.adapters and domain not in inputs.models]
     return EvaluationPlan(
         counts={domain: corpus.counts for domain, corpus in inputs.corpora.items()},

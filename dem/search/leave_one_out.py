@@ -34,7 +34,7 @@ def effects_of_terms(
     base: Path,
     merge: MergeConfig,
     questions: Questions,
-    hub_kernels: bool,
+    kernels: str,
     terms_of: Callable[[PreTrainedModel], Terms],
     search: SearchConfig,
 ) -> Effects:
@@ -66,7 +66,7 @@ def effects_of_terms(
     subjects = [subject(name, term) for name, term in files.items()]
     record = {name: layout.evaluated_without(term) for name, term in files.items()}
     log.info(f"leave-one-out: {len(terms)} terms on the tune documents")
-    results = compare(base, subjects, questions, hub_kernels, record.get, terms_of)
+    results = compare(base, subjects, questions, kernels, record.get, terms_of)
     whole, *others = (result.scores for result in results)
     effects = _effects(terms, whole, others)
     return Effects(effects, _least(terms, whole, others, search) if len(terms) > 1 else None)

@@ -225,7 +225,7 @@ def project_differences(
         checkpoint = Checkpoint(base)
         factors = {d: factors_of(own, layout.adapter(d), checkpoint) for d, own in differences.items()}
         reuse_freed_memory()
-        model = load_model(base, dtype_here(), hub_kernels=config.hub_kernels)
+        model = load_model(base, dtype_here(), kernels=config.kernels)
         parts = _Parts(layout.derived_parts(KIND), differences, made_of)
         rights, worst = _projected(config, model, checkpoint, factors, projection, parts)
         del model

@@ -52,7 +52,7 @@ def search_weights(
     checkpoint = Checkpoint(base)
     group_of = groups(config.search.patterns, changed_names(differences))
     reuse_freed_memory()
-    model = load_model(base, dtype_here(), hub_kernels=config.hub_kernels)
+    model = load_model(base, dtype_here(), kernels=config.kernels)
     factors = all_factors(checkpoint, layout, differences, singular=config.search.fine)
     terms = Terms(model, checkpoint, differences, factors, group_of)
     limits = Limits(config.merge.normalize, config.search.bound)

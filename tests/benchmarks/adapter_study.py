@@ -156,7 +156,7 @@ def read_material(arguments: list[str], tokens: int, tested: int, seed: int) -> 
     request = parse_request("", arguments, stage=3)
     config = request.config
     folder, length = base_folder(config.base_model), config.data.max_length
-    base, tokenizer = load_model(folder, torch.float32, hub_kernels=False), load_tokenizer(folder)
+    base, tokenizer = load_model(folder, torch.float32, kernels="auto"), load_tokenizer(folder)
     train, tune, test = {}, {}, {}
     for domain in config.domains:
         corpus = Corpus(request.layout.parquet_files(domain), config.data)

@@ -371,7 +371,7 @@ def mean_change(base: dict[str, Scores], model: dict[str, Scores]) -> float:
 def open_study(request, base: Path, domains: Sequence[str], text: dict[str, list[Document]]) -> Study:
     """Load the base and read the adapters."""
     checkpoint = Checkpoint(base)
-    model = load_model(base, torch.float32, hub_kernels=False)
+    model = load_model(base, torch.float32, kernels="auto")
     model.requires_grad_(False)
     places = places_of(model, checkpoint)
     changes = [factors_in(request.layout.existing_adapter(domain), base, checkpoint) for domain in domains]

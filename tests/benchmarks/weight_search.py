@@ -50,7 +50,7 @@ def main() -> None:
     checkpoint = Checkpoint(base)
     differences = open_differences(config.domains, layout, checkpoint)
     documents = tune_documents(config, layout, base, config.domains)
-    terms = open_terms(load_model(base, dtype_here(), hub_kernels=False), checkpoint, layout, differences)
+    terms = open_terms(load_model(base, dtype_here(), kernels="auto"), checkpoint, layout, differences)
     losses = Losses(terms, documents, config.data.max_length)
     tokens = sum(losses.tokens.values())
 
