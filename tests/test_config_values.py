@@ -103,6 +103,8 @@ def test_an_empty_value_is_refused_wherever_null_means_nothing(tmp_path, key):
         ("domains: [web, 2024]", "domains[1] is 2024, which is not a text: put it into quotes"),
         ("domains: web", "domains is 'web': give a list such as [a, b]"),
         ("1: 2", "there is no setting 1"),
+        ("hub_kernels: true", "c.yaml: hub_kernels is no setting any more: write kernels: hub"),
+        ("kernels: cuda", "kernels is 'cuda': give auto, triton, compiled, torch or hub"),
         ("lora: {rr: 2}", "there is no setting lora.rr (did you mean lora.r?)"),
         ('data: {group_column: "a\\0b"}', "data.group_column holds a NUL (U+0000)"),
         ("data: {group_column: 'a\0b'}", "c.yaml: line 2 holds a NUL (U+0000)"),

@@ -176,6 +176,12 @@ def test_a_dry_merge_refuses_a_full_disk(trained, monkeypatch, capsys):
     assert trained.diff("all", "--dry-run") == 2 and "diff_vectors needs" in capsys.readouterr().err
 
 
+def test_a_merge_that_runs_models_warns_of_a_gpu_that_pytorch_does_not_see(trained, monkeypatch, capsys):
+    monkeypatch.setattr("dem.merge_checks.unseen_gpu", lambda: "a GPU is here")
+    assert trained.merge("--dry-run") == 0
+    assert "WARNING: a GPU is here: the models run on the CPU" in capsys.readouterr().err
+
+
 def test_a_dry_merge_says_what_is_measured_and_what_is_kept(trained, tokenizer, capsys):
     before = traces(trained.root, caches())
     assert trained.merge("--dry-run") == 0

@@ -89,6 +89,7 @@ ALLOWED = {
     "base_model": lambda v: text(v) and "://" not in v,
     "domains": lambda v: listed(domain)(v) and 0 < len(v) == len(set(v)),
     "kernels": one_of("auto", "triton", "compiled", "torch", "hub"),
+    "device": one_of("auto", "cpu"),
     "data.max_length": whole(2, 10**7),
     "data.tune_fraction": fraction,
     "data.test_fraction": fraction,
@@ -154,6 +155,7 @@ FULL = {
     "base_model": "모델/base",
     "domains": ["web", "social", "교과서"],
     "kernels": "auto",
+    "device": "auto",
     "data": {
         "max_length": 512,
         "tune_fraction": 0.05,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import make_workplace
 from test_families import random_model
+from test_triton_scan import draw, require_equal_to_rounding, results
 from transformers import AutoModelForCausalLM, MambaConfig
 
 from dem import common, mamba, training, training_checks
@@ -15,6 +16,7 @@ from dem.config import Config, DataConfig, LoraConfig, TrainingConfig
 from dem.training_blocks import TrainingBlocks
 from dem.training_states import SavedStates
 
+triton_scan = pytest.importorskip("dem.triton_scan", exc_type=ImportError)
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
 
 STEPS, BATCH, LENGTH = 3, 8, 2048
@@ -36,6 +38,26 @@ def test_all_three_stages(tmp_path, tokenizer, model_type, precision):
     adapter = torch.load(place.layout.adapter("web") / "adapter_model.bin", weights_only=True)
     assert all(t.any() and t.dtype == torch.float32 for t in adapter.values())
     print("\n".join(line for line in log.splitlines() if "device" in line or "scan" in line or "tokens/s" in line))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("sizes", [(2, 5, 19, 4), (1, 70, 130, 16), (3, 33, 33, 3), (1, 40, 17, 64), (1, 1, 1, 1)])
+def test_the_scan_in_triton_equals_the_one_in_float64_and_itself(sizes, dtype):
+    given = draw(*sizes, dtype)
+    exact = results(mamba.selective_scan, given, torch.float64, delta_softplus=True)
+    on_card = {name: x.to("cuda") for name, x in given.items()}
+    ours, again = (results(triton_scan.selective_scan, on_card, delta_softplus=True) for _ in range(2))
+    assert all(torch.equal(ours[name], again[name]) for name in ours)
+    require_equal_to_rounding({name: x.cpu() for name, x in ours.items()}, exact, dtype)
+
+
+def test_the_gradients_of_the_scan_in_triton_have_the_same_bits_each_time():
+    """At the width of a model, where programs run in any order."""
+    given = draw(2, 5120, 300, 16, torch.bfloat16, "cuda")
+    first = results(triton_scan.selective_scan, given, delta_softplus=True)
+    for _ in range(3):
+        again = results(triton_scan.selective_scan, given, delta_softplus=True)
+        assert all(torch.equal(first[name], again[name]) for name in first)
 
 
 @pytest.fixture(scope="module")

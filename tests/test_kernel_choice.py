@@ -139,6 +139,12 @@ def test_what_is_asked_for_and_not_there_is_refused(monkeypatch):
         mamba.prepare("mamba2", "triton")
 
 
+def test_a_training_is_refused_before_it_begins(workplace, refused):
+    refused(workplace.train("web", "--kernels", "triton", "--dry-run"), "kernels: triton needs a GPU")
+    refused(workplace.train("web", "--kernels", "compiled"), "kernels: compiled needs a GPU")
+    assert not workplace.layout.train_log("web").exists()
+
+
 def test_a_compiled_kernel_without_its_compiled_part_is_none(gpu, monkeypatch):
     install(monkeypatch, "mamba_ssm")
     monkeypatch.setitem(sys.modules, "selective_scan_cuda", None)
