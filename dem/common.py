@@ -196,6 +196,10 @@ SENSITIVE_TO_ROUNDING = (r"\.A_log$", r"\.D$", "norm")
 """Parameters, as patterns of their names, that a training in half precision keeps in float32."""
 
 
+_TOLD: set[str] = set()
+"""What the log of this process has heard of kernels."""
+
+
 def load_model(
     folder: Path, dtype: torch.dtype | str, *, kernels: str, to_train: bool = False, device: str | None = None
 ) -> "PreTrainedModel":
@@ -225,8 +229,9 @@ def load_model(
     if missing := sorted(report["missing_keys"]):
         raise RequestError(f"the model in {folder} lacks {len(missing)} of its weights, such as {missing[0]}")
     for kernel in mamba.prepare(model.config.model_type, kernels):
-        if to_train:  # once is enough; stage 3 loads several models
+        if to_train or kernel not in _TOLD:  # stage 3 loads several models
             log.info(kernel)
+        _TOLD.add(kernel)
     try:
         return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
     except torch.OutOfMemoryError:

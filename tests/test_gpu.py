@@ -1,6 +1,7 @@
 """What only a GPU can prove: `pytest -m gpu -s`. Each test prints the card, tokens/s, peak memory and the kernels."""
 
 import csv
+import importlib
 import shutil
 
 import datasets
@@ -16,7 +17,6 @@ from dem.config import Config, DataConfig, LoraConfig, TrainingConfig
 from dem.training_blocks import TrainingBlocks
 from dem.training_states import SavedStates
 
-triton_scan = pytest.importorskip("dem.triton_scan", exc_type=ImportError)
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
 
 STEPS, BATCH, LENGTH = 3, 8, 2048
@@ -40,9 +40,15 @@ def test_all_three_stages(tmp_path, tokenizer, model_type, precision):
     print("\n".join(line for line in log.splitlines() if "device" in line or "scan" in line or "tokens/s" in line))
 
 
+@pytest.fixture
+def triton_scan():
+    pytest.importorskip("triton")
+    return importlib.import_module("dem.triton_scan")
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("sizes", [(2, 5, 19, 4), (1, 70, 130, 16), (3, 33, 33, 3), (1, 40, 17, 64), (1, 1, 1, 1)])
-def test_the_scan_in_triton_equals_the_one_in_float64_and_itself(sizes, dtype):
+def test_the_scan_in_triton_equals_the_one_in_float64_and_itself(triton_scan, sizes, dtype):
     given = draw(*sizes, dtype)
     exact = results(mamba.selective_scan, given, torch.float64, delta_softplus=True)
     on_card = {name: x.to("cuda") for name, x in given.items()}
@@ -51,7 +57,7 @@ def test_the_scan_in_triton_equals_the_one_in_float64_and_itself(sizes, dtype):
     require_equal_to_rounding({name: x.cpu() for name, x in ours.items()}, exact, dtype)
 
 
-def test_the_gradients_of_the_scan_in_triton_have_the_same_bits_each_time():
+def test_the_gradients_of_the_scan_in_triton_have_the_same_bits_each_time(triton_scan):
     """At the width of a model, where programs run in any order."""
     given = draw(2, 5120, 300, 16, torch.bfloat16, "cuda")
     first = results(triton_scan.selective_scan, given, delta_softplus=True)
