@@ -1,9 +1,10 @@
 """Mamba's recurrence (dem/mamba.py has its formula) in Triton: two kernels for a GPU, forwards and backwards.
 
 Shapes use b: batch, l: length in tokens, d: inner width, n: state size, padded to a power of 2. A program takes one
-sample and BLOCK channels through all steps, a thread one channel with all its states, so that nothing is exchanged
-until the backward pass adds up over the channels. What is of channels lies in memory with d as the last axis, so that a
-step reads neighbours. The exponent is taken to base 2, with A times log2 e, as in mamba_ssm's kernel.
+sample and a block of BLOCK channels through all steps, their states in registers. No program waits for another, and
+none adds to what another has written: the sums over all channels are left to who calls. What is of channels lies in
+memory with d as the last axis, so that a step reads neighbours; what is of states lies by blocks, the last of them
+padded. The exponent is taken to base 2, with A times log2 e, as in mamba_ssm's kernel.
 
 A step beyond the end of the text has dt = 0 and no gradient, and so changes nothing.
 """
@@ -14,7 +15,7 @@ import triton.language as tl
 CHUNK = 16
 """Steps after which the state is kept; the backward pass computes those between again."""
 BLOCK = 32
-"""Channels of a program: with one warp, a channel for each thread."""
+"""Channels of a program, as many as a warp has threads."""
 SPAN = tl.constexpr(4)
 """Steps whose states the backward pass holds in registers at once; a chunk is a multiple of it."""
 LN2 = tl.constexpr(0.6931471805599453)
@@ -30,11 +31,12 @@ def _sigmoid(x):
 @triton.jit
 def _softplus(x):
     # log(w) y / (w - 1) for log(1 + y), where w is 1 + y as rounded: what the rounding did cancels out (Kahan).
-    y = tl.exp(tl.minimum(x, 20.0))
+    large = x > 20  # where softplus is x to float32's last bit; what is no number is not large, and stays none
+    y = tl.exp(tl.where(large, 0.0, x))
     w = 1 + y
     lost = w == 1
     exact = tl.where(lost, y, tl.log(w) * (y / tl.where(lost, 1.0, w - 1)))
-    return tl.where(x > 20, x, exact)
+    return tl.where(large, x, exact)
 
 
 @triton.jit
@@ -86,8 +88,8 @@ def forward(
     """Write y, the last state and, if KEEP, the state before each chunk.
 
     Args:
-        u, dt, z: (b, l, d), each with its own strides of b and l. A: (n, d), times log2 e. B, C: (b, l, n).
-        D, bias: (d,). y: (b, l, d). kept: (b, chunks, n, d). last: (b, n, d).
+        u, dt, z: (b, l, d), each with its own strides of b and l. A: (blocks, n, BLOCK), times log2 e. B, C: (b, l, n).
+        D, bias: (d,). y: (b, l, d). kept: (b, blocks, chunks, n, BLOCK). last: (b, blocks, n, BLOCK).
     """
     block, sample, wide = tl.program_id(0), tl.program_id(1).to(tl.int64), d.to(tl.int64)
     channel, state = block * BLOCK + tl.arange(0, BLOCK), tl.arange(0, N)
@@ -156,9 +158,9 @@ def backward(
     """Write the gradients; that of A only if OF_A.
 
     Args:
-        u to bias, kept: as `forward` has them. grad_y: (b, l, d), with its strides. grad_last: (b, n, d).
-        grad_u, grad_dt, grad_z: (b, l, d). grad_A: (b, n, d), by A without log2 e. grad_D, grad_bias: (b, d).
-        grad_B, grad_C: (blocks, b, l, n), each block's own share of the sum over the channels.
+        u to bias, kept: as `forward` has them. grad_y: (b, l, d), with its strides. grad_last: as last.
+        grad_u, grad_dt, grad_z: (b, l, d). grad_A: (b, blocks, n, BLOCK), by A without log2 e; to be summed over b, as
+        grad_D, grad_bias: (b, d). grad_B, grad_C: (blocks, b, l, n), to be summed over the blocks.
     """
     block, sample, wide = tl.program_id(0), tl.program_id(1).to(tl.int64), d.to(tl.int64)
     channel, state = block * BLOCK + tl.arange(0, BLOCK), tl.arange(0, N)

@@ -96,6 +96,13 @@ def test_softplus_is_exact_to_rounding_also_where_it_is_small(triton_scan, x):
     assert ((y - exact).abs() <= 5e-7 * exact).all()
 
 
+def test_what_is_no_number_stays_none(triton_scan):
+    given = draw(1, 2, 3, 1, torch.float32)
+    given["dt"][0, 0, 1] = float("nan")
+    y = triton_scan.selective_scan(**given, delta_softplus=True)
+    assert y[0, 0].isnan().tolist() == [False, True, True] and y[0, 1].isfinite().all()
+
+
 def test_a_model_takes_it(triton_scan, tmp_path, tokenizer, monkeypatch):
     model = AutoModelForCausalLM.from_pretrained(make_base(tmp_path / "base", tokenizer))
     ids = torch.tensor([[5, 9]])
