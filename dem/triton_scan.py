@@ -105,10 +105,7 @@ def _launch(kernel, given: tuple, made: tuple, strided: tuple, **flags: bool) ->
             length,
             d,
             *strides,
-            N=n,
-            BLOCK=BLOCK,
-            CHUNK=CHUNK,
+            **{"N": n, "BLOCK": BLOCK, "CHUNK": CHUNK},
             **flags,
-            num_warps=max(n // 16, 1),
-            num_stages=1,
+            **scan_kernels.options(n),
         )

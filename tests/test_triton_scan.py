@@ -134,7 +134,7 @@ for kernel, own in ((kernels.forward, {"KEEP": True}), (kernels.backward, {"OF_A
         for name in kernel.arg_names
     }
     source = ASTSource(fn=kernel, signature=types, constexprs=constants)
-    made = compile(source, target=GPUTarget("cuda", 86, 32), options={"num_warps": 1, "num_stages": 1})
+    made = compile(source, target=GPUTarget("cuda", 86, 32), options=kernels.options(16))
     words = made.asm["ptx"].split()
     print(len(made.asm["cubin"]) > 1000, sum(word.startswith(("atom.", "red.")) for word in words))
 """
