@@ -18,6 +18,7 @@ from dem.config_types import (
     FilePath,
     Flag,
     Fraction,
+    Hours,
     LearningRate,
     ModelSource,
     NonNegativeFloat,
@@ -77,6 +78,12 @@ class TrainingConfig(Section):
     """Blocks per optimiser step."""
     epochs: Epochs = 1
     """Passes over the domain's training blocks."""
+    max_steps: PositiveInt | None = None
+    """Optimiser steps at most; the learning rate falls to 0 over them. A mixture takes as many tokens as all domains'
+    trainings together then. Without it, epochs decide."""
+    max_hours: Hours | None = None
+    """Hours at most (of a mixture: for each domain), evaluations included. The first steps tell how many fit, and over
+    these the learning rate falls to 0, whatever comes later. Without it, there is no limit."""
     precision: Literal["fp16", "bf16", "fp32"] = "fp16"
     """Arithmetic of the forward pass on a GPU; a CPU always computes in fp32."""
     gradient_checkpointing: Flag = True

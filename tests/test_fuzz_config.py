@@ -97,6 +97,8 @@ ALLOWED = {
     "training.learning_rate": number(lambda v: 0 < v <= 3e38),
     "training.batch_size": whole(1, 10**6),
     "training.epochs": number(lambda v: 0 < v <= 1e5),
+    "training.max_steps": none_or(steps),
+    "training.max_hours": none_or(number(lambda v: 0 < v <= 1e6)),
     "training.precision": one_of("fp16", "bf16", "fp32"),
     "training.gradient_checkpointing": flag,
     "training.seed": random_seed,
