@@ -9,12 +9,22 @@ import pytest
 import torch
 from test_training import adapter_of, log_of, stop_at
 
-from dem import convergence, training_checks, training_hours
+from dem import convergence, plots, training_checks, training_hours
+from dem.config import Config, TrainingConfig
+from dem.mixtures import steps_of, trained_blocks
+from dem.timed_steps import Timing
 from dem.training_hours import Schedule, evaluations_until, steps_within
+from dem.training_plan import TrainingPlan
 
-OPTIONS = ("--data.max_length", "16", "--training.batch_size", "2", "--training.epochs", "0.05")
+OPTIONS = ("--data.max_length", "16", "--training.batch_size", "2", "--training.epochs", "0.033")
 OPTIONS += ("--training.logging_steps", "1", "--training.eval_steps", "1000", "--lora.dropout", "0.2")
+OPTIONS += ("--data.tune_fraction", "0.01")
 PEAK = 1e-2
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch):
+    monkeypatch.setattr(plots, "convergence", lambda *arguments: None)
 
 
 @pytest.fixture
@@ -52,7 +62,7 @@ def falling(steps: int, first: int = 0) -> list[float]:
     return [1 - step / steps for step in range(first, steps)]
 
 
-def test_max_hours_ends_at_zero_and_an_interruption_changes_nothing(workplace, clock, monkeypatch, capsys):
+def test_max_hours_ends_at_zero_and_an_interruption_changes_nothing(workplace, clock, monkeypatch, capsys, refused):
     options = (*OPTIONS, "--training.max_hours", "0.12")  # 432 s, of which 423 are given out: 11 steps of 36
     assert workplace.train("web", *options) == 0
     unbroken, record, rates = adapter_of(workplace), record_of(workplace), rates_of(workplace)
@@ -75,6 +85,7 @@ def test_max_hours_ends_at_zero_and_an_interruption_changes_nothing(workplace, c
     assert "ends after step 11, as laid before the interruption" in said
     assert same(adapter_of(workplace), unbroken) and rates_of(workplace) == rates
     assert record_of(workplace)["steps"] == 11
+    refused(workplace.train("web", *OPTIONS), "training.max_hours 0.12 -> None", "overwrite")
 
 
 def test_hours_before_an_interruption_count(workplace, clock, monkeypatch):
@@ -100,9 +111,6 @@ def test_where_all_fits_max_hours_changes_nothing(workplace, clock, capsys, refu
     refused(
         workplace.train("web", *OPTIONS, "--training.max_hours", "0.1"), "training.max_hours", "-> 0.1", "overwrite"
     )
-    assert workplace.train("web", *OPTIONS, "--training.max_hours", "0.1", "--overwrite") == 0
-    assert record_of(workplace)["steps"] < steps
-    refused(workplace.train("web", *OPTIONS), "training.max_hours 0.1 -> None")
 
 
 def test_hours_that_are_over_end_the_training_at_the_next_step(workplace, clock):
@@ -119,11 +127,27 @@ def test_max_steps_is_exact_and_an_end_of_the_text_comes_first(workplace):
     capped = adapter_of(workplace)
     assert rates_of(workplace) == pytest.approx(falling(3), abs=1e-6)
     assert "step 3/3" in log_of(workplace) and record_of(workplace)["steps"] == 3
-    fraction = OPTIONS[: OPTIONS.index("0.05")] + (str(2.5 / 454),) + OPTIONS[OPTIONS.index("0.05") + 1 :]
+    fraction = OPTIONS[: OPTIONS.index("0.033")] + (str(2.5 / 454),) + OPTIONS[OPTIONS.index("0.033") + 1 :]
     assert workplace.train("web", *fraction, "--overwrite") == 0 and record_of(workplace)["steps"] == 3
     assert same(adapter_of(workplace), capped)
-    assert workplace.train("web", *fraction, "--training.max_steps", "9", "--overwrite") == 0
-    assert record_of(workplace)["steps"] == 3 and same(adapter_of(workplace), capped)
+    assert [steps_of(100, 0.5, 8, most) for most in (3, 7, 9, None)] == [3, 7, 7, 7]
+    settings = TrainingConfig(batch_size=8, max_steps=5)
+    assert [trained_blocks(count, settings) for count in (100, 21)] == [40, 21]  # which a mixture adds up
+
+
+def test_a_plan_says_what_max_hours_leave():
+    config = Config("base", training=TrainingConfig(max_hours=1, eval_steps=100))
+    timing = Timing(3, 20.0, 0.5, 8, 1.0)  # 20 s a step, 50 s an evaluation of 100 blocks
+    plan = TrainingPlan.of("web", 1, 8000, "about ", 1000, 100, 8000, config)
+    limited = plan.limited(timing)
+    assert limited.steps == (3528 - 3 * 50) // 20 and limited.evaluations == 3  # one on the way, after step 100
+    assert 3500 < limited.seconds(timing) <= 3528
+    assert (
+        plan.verdict(timing) == "about 59 min, within the plan's 2 h; training.max_hours leaves about 168 of the steps"
+    )
+    short = TrainingPlan.of("web", 1, 80, "", 10, 100, 80, config)
+    assert short.limited(timing) == short and "leaves" not in short.verdict(timing)
+    assert TrainingPlan.of("both", 2, 8000, "", 1000, 0, 8000, config).limited(timing).steps == 7056 // 20
 
 
 def test_steps_within_seconds():
