@@ -320,6 +320,11 @@ class EvaluationConfig(Section):
     it does not, the shipped prompts serve."""
     max_new_tokens: AnswerLength = 128
     """Longest answer to a prompt, in tokens."""
+    tokens: PositiveInt | None = None
+    """Tokens of each domain's test documents that perplexity is measured on, at most (whole documents, drawn at random,
+    the same for all models); without it, all."""
+    seed: Seed = 42
+    """Of the choice of these documents."""
     judge: JudgeConfig | None = None
     """A model that rates the answers; without one, people do (results/rating_sheet.html)."""
     harness: HarnessConfig | None = None

@@ -293,7 +293,7 @@ def evaluate(
     from dem.evaluation import pictures
     from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import Questions, compare
-    from dem.evaluation.documents import encode_documents
+    from dem.evaluation.drawing import test_documents
     from dem.evaluation.durations import add_durations
     from dem.evaluation.inputs import after_the_search
     from dem.evaluation.metrics import make_metrics
@@ -308,14 +308,16 @@ def evaluate(
     gc.collect()  # models refer to themselves in circles, and the merge's holds the memory of two layers
     tokenizer = load_tokenizer(base)
     with evaluating:
-        documents = {d: encode_documents(corpus.documents("test"), tokenizer) for d, corpus in corpora.items()}
-    if untested := [domain for domain, some in documents.items() if not some]:
+        tested = test_documents(corpora, tokenizer, config.evaluation)
+    for line in tested.notes():
+        log.info(line)
+    if untested := [domain for domain, some in tested.documents.items() if not some]:
         log.info(
             f"perplexity on {', '.join(untested)} is not measured: no test document; "
             "raise data.test_fraction and train again"
         )
     data, evaluation = config.data, config.evaluation
-    questions = Questions(documents, prompts, tokenizer, data.max_length, evaluation.max_new_tokens, harness)
+    questions = Questions(tested.documents, prompts, tokenizer, data.max_length, evaluation.max_new_tokens, harness)
     log.info(
         f"prompts: {questions.pairs()} of {len(prompts)} have a reference, on which BLEU, chrF and ROUGE are taken"
     )
@@ -332,7 +334,8 @@ def evaluate(
         results = compare(base, subjects, questions, config.hub_kernels, layout.evaluated, terms_of)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
     note = harness.note if harness else None
-    metrics = make_metrics(results, questions.settings(), fingerprints, note, list(others), mixtures, steps)
+    settings = questions.settings() | tested.settings
+    metrics = make_metrics(results, settings, fingerprints, note, list(others), mixtures, steps, tested.there)
     metrics.write(layout.metrics)
     write_text(layout.metric_summary, metric_table(metrics))
     pictures.perplexity(metrics, layout.perplexity_picture)

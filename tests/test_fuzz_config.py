@@ -140,6 +140,8 @@ ALLOWED = {
     "evaluation.enabled": flag,
     "evaluation.prompts": path,
     "evaluation.max_new_tokens": whole(1, 10**7),
+    "evaluation.tokens": none_or(steps),
+    "evaluation.seed": random_seed,
     "evaluation.judge.base_url": lambda v: text(v) and v.startswith(("http://", "https://")),
     "evaluation.judge.model": text,
     "evaluation.judge.timeout": number(lambda v: 0 < v <= 86400),

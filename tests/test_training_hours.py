@@ -143,7 +143,7 @@ def test_a_plan_says_what_max_hours_leave():
     assert limited.steps == (3528 - 3 * 50) // 20 and limited.evaluations == 3  # one on the way, after step 100
     assert 3500 < limited.seconds(timing) <= 3528
     assert (
-        plan.verdict(timing) == "about 59 min, within the plan's 2 h; training.max_hours leaves about 168 of the steps"
+        plan.verdict(timing) == "about 58 min, within the plan's 2 h; training.max_hours leaves about 168 of the steps"
     )
     short = TrainingPlan.of("web", 1, 80, "", 10, 100, 80, config)
     assert short.limited(timing) == short and "leaves" not in short.verdict(timing)

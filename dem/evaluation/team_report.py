@@ -155,14 +155,29 @@ def _perplexity_section(evidence: Evidence, layout: Layout) -> list[str]:
         "merged model on all texts is taken by itself).",
     )
     lines += [f"| model | {' | '.join(as_text(d) for d in domains)} |", "|---" * (1 + len(domains)) + "|"]
-    counts = (f"{p.documents:,}" if p else "0" for p in models["base"].perplexity.values())
+    counts = (_documents(evidence.metrics, d, p) for d, p in models["base"].perplexity.items())
     lines.append(f"| *test documents* | {' | '.join(counts)} |")
     for name, model in models.items():
         lines.append(f"| {as_text(name)} | {' | '.join(_cell(model.perplexity.get(d)) for d in domains)} |")
     lines += ["", f"Change against the base, with its 95% interval, each taken by itself; of fewer than {LEAST} "
               f"documents there is none. All figures: {_link(layout.metrics, 'metrics')} and "
               f"{_link(layout.metric_summary, 'the same as a table')}."]  # fmt: skip
+    if evidence.metrics.drawn_from:
+        lines[-1] += (
+            f" Of each domain at most {as_text(str(evidence.metrics.settings.get('test_tokens')))} tokens of test "
+            "documents were drawn (`evaluation.tokens`), the same for every model; in 'all' a domain counts by what "
+            "was drawn of it."
+        )
     return lines
+
+
+def _documents(metrics: Metrics, domain: str, measured: Perplexity | None) -> str:
+    """How many of a domain's test documents were measured, or of all domains' together."""
+    count, there = measured.documents if measured else 0, metrics.drawn_from
+    if domain == ALL and there:
+        found = metrics.models["base"].perplexity
+        return f"{count:,} of {sum(there.get(d, p.documents) for d, p in found.items() if p and d != ALL):,}"
+    return f"{count:,} of {there[domain]:,}" if domain in there else f"{count:,}"
 
 
 def _comparison_section(evidence: Evidence) -> list[str]:
