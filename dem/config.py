@@ -130,6 +130,8 @@ def _plan_weights() -> dict[str, float]:
 
 TRAINING_SECONDS = 2 * 3600
 """What the plan gives the training of a domain."""
+STAGE_3_SECONDS = 20 * 60
+"""What it gives search, merge and evaluation together."""
 
 METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "weighted_sum": ("weights", "normalize"),

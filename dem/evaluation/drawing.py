@@ -36,8 +36,14 @@ class Tested:
         return f"{count} of {self.there[domain]:,}" if domain in self.there else count
 
     def notes(self) -> list[str]:
-        """What the log says of each domain of which not all were drawn."""
-        return [self._note(domain) for domain in self.there]
+        """What the log says of domains of which not all were drawn, or none is there."""
+        notes = [self._note(domain) for domain in self.there]
+        if untested := [domain for domain, some in self.documents.items() if not some]:
+            notes.append(
+                f"perplexity on {', '.join(untested)} is not measured: no test document; "
+                "raise data.test_fraction and train again"
+            )
+        return notes
 
     def _note(self, domain: str) -> str:
         few = len(self.documents[domain]) < FEW_DOCUMENTS <= self.there[domain]

@@ -57,7 +57,7 @@ def report_page(evidence: Evidence, layout: Layout) -> str:
         _answers_section(evidence, layout),
         _figures_section(evidence),
         _differences_section(evidence, layout),
-        _training_section(layout),
+        _training_section(evidence, layout),
         ["## Not measured", "", *([f"- {line}" for line in _gaps(evidence, layout)] or ["Nothing was left out."])],
         _settings_section(evidence),
     ]  # fmt: skip
@@ -277,14 +277,25 @@ def _interference(layout: Layout) -> dict | Missing:
     return figures
 
 
-def _training_section(layout: Layout) -> list[str]:
+def _training_section(evidence: Evidence, layout: Layout) -> list[str]:
     picture = _picture(
         layout.loss_picture,
         "Loss curves of all domains",
         "A panel per domain. The dashed line is the loss on text that was not trained on, with its first and last "
         "value in the title; where it rises again while the other falls, the training went on for too long.",
     )
-    return ["## Training", "", *picture[:-1]] if picture else []
+    parts = [part for part in (picture[:-1], _seen(evidence)) if part]
+    return ["## Training", *(line for part in parts for line in ("", *part))] if parts else []
+
+
+def _seen(evidence: Evidence) -> list[str]:
+    """How much of its text each domain's adapter saw, of those of which that is recorded."""
+    known = {d: (evidence.training_tokens[d], epochs) for d, epochs in evidence.training_epochs.items()}
+    seen = {d: figures for d, figures in known.items() if not any(isinstance(f, Missing) for f in figures)}
+    if not seen:
+        return []
+    rows = [f"| {as_text(d)} | {tokens:,} | {epochs:.1%} |" for d, (tokens, epochs) in seen.items()]
+    return ["| domain | trained on, tokens | of its training text |", "|---|---|---|", *rows]
 
 
 def _gaps(evidence: Evidence, layout: Layout) -> list[str]:
