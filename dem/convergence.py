@@ -13,6 +13,7 @@ from transformers.trainer_callback import ProgressCallback
 from dem.atomic import write_text
 from dem.common import log, peak_memory_gib
 from dem.config import TRAINING_SECONDS
+from dem.training_hours import evaluations_until, last_evaluation
 from dem.training_states import saving
 
 COLUMNS = (
@@ -96,8 +97,9 @@ class ConvergenceLog(TrainerCallback):
         if "eval_loss" in entry:
             log.info(f"{where}  eval_loss {entry['eval_loss']:.4f}")
             return
-        per_step = (time.monotonic() - self._began) / (state.global_step - self._first_step)
-        left = per_step * (state.max_steps - state.global_step)
+        per_step = seconds / (state.global_step - self._first_step)
+        watching = evaluations_until(state.max_steps, state.eval_steps, state.global_step) * last_evaluation(state)
+        left = per_step * (state.max_steps - state.global_step) + watching
         log.info(
             f"{where}  loss {row['loss']:.4f}  lr {row['learning_rate']:.2e}  grad_norm {row['grad_norm']:.3f}  "
             f"{row['tokens_per_second']:,.0f} tokens/s  memory {peak_memory_gib():.2f} GiB  "

@@ -194,7 +194,9 @@ def run_training(
         trainer.add_callback(MarkComplete(states))
         trainer.add_callback(on_signal)
         trainer.add_callback(convergence)
-        trainer.add_callback(Hours(schedule, convergence, blocks.domains, config.training.max_hours))
+        trainer.add_callback(
+            Hours(schedule, lambda c=convergence: c.seconds, blocks.domains, config.training.max_hours)
+        )
         for callback in watching:
             trainer.add_callback(callback)
         fits = True

@@ -8,9 +8,10 @@ One that is interrupted before counts the time that its saved state knows of, an
 
 import time
 from bisect import bisect_right
+from collections.abc import Callable
 
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 from dem import processes
 from dem.common import log
@@ -47,6 +48,11 @@ def evaluations_until(steps: int, every: int, done: int = 0) -> int:
     return steps // every - done // every + (steps % every > 0)
 
 
+def last_evaluation(state: TrainerState) -> float:
+    """Seconds of the last evaluation, which may be of before an interruption; 0 without one."""
+    return next((entry["eval_runtime"] for entry in reversed(state.log_history) if "eval_runtime" in entry), 0.0)
+
+
 def steps_within(
     seconds: float, steps: int, step: float, evaluation: float, every: int, done: int = 0, spent: float = 0.0
 ) -> int:
@@ -70,8 +76,8 @@ def steps_within(
 class Hours(TrainerCallback):
     """Says from the first steps how long the training takes, and lays its steps where they are to fit into hours."""
 
-    def __init__(self, schedule: Schedule, clock, domains: int, max_hours: float | None):
-        """Of a training over `schedule` on the text of so many domains; `clock.seconds` it has lasted."""
+    def __init__(self, schedule: Schedule, clock: Callable[[], float], domains: int, max_hours: float | None):
+        """Of a training over `schedule` on the text of so many domains; `clock` says how many seconds it has lasted."""
         self._schedule, self._clock, self._domains = schedule, clock, domains
         self._limit = None if max_hours is None else 3600 * domains * max_hours
         self._told = False
@@ -106,26 +112,24 @@ class Hours(TrainerCallback):
             self._schedule.steps = state.max_steps = steps
             self._schedule.laid = control.should_save = True
 
-    def _steps(self, done: int, state) -> int | None:
+    def _steps(self, done: int, state: TrainerState) -> int | None:
         """After how many steps to end, which the log is told; None if that is not known yet."""
         taken, steps = device_time() - self._began - self._evaluating, state.max_steps
         if self._limit is not None and taken < SHARE * self._limit:
             return None
         step = taken / (done - self._first - WARM_UP)
-        evaluation = next(
-            (entry["eval_runtime"] for entry in reversed(state.log_history) if "eval_runtime" in entry), 0
-        )
+        evaluation = last_evaluation(state)
         self._say(done, steps, step, evaluation, state.eval_steps)
         if self._limit is None:
             return steps
-        spent = self._clock.seconds
+        spent = self._clock()
         fit = steps_within(self._limit, steps, step, evaluation, state.eval_steps, done, spent)
         self._say_laid(done, fit, steps)
         return fit
 
     def _say(self, done: int, steps: int, step: float, evaluation: float, every: int) -> None:
         watching = evaluations_until(steps, every, done) * evaluation
-        whole = self._clock.seconds + (steps - done) * step + watching
+        whole = self._clock() + (steps - done) * step + watching
         told = f", {in_hours(watching)} more for evaluations" if watching else ""
         log.info(
             f"hours: {step:.3g} s a step{told}: {in_hours(whole)} for all {steps:,} steps, "
