@@ -112,6 +112,14 @@ class Hours(TrainerCallback):
             self._schedule.steps = state.max_steps = steps
             self._schedule.laid = control.should_save = True
 
+    def on_train_end(self, args, state, control, **kwargs):
+        """Say so if the steps came to take longer than when they were laid."""
+        if self._limit is not None and self._clock() > self._limit and state.global_step == state.max_steps:
+            log.info(
+                f"hours: WARNING: it took {in_hours(self._clock())} in place of {in_hours(self._limit)}: its steps became "
+                "slower than the first ones, by which they were laid"
+            )
+
     def _steps(self, done: int, state: TrainerState) -> int | None:
         """After how many steps to end, which the log is told; None if that is not known yet."""
         taken, steps = device_time() - self._began - self._evaluating, state.max_steps

@@ -117,6 +117,7 @@ def test_hours_that_are_over_end_the_training_at_the_next_step(workplace, clock)
     clock.step = 7200
     assert workplace.train("web", *OPTIONS, "--training.max_hours", "1") == 0
     assert record_of(workplace)["steps"] == 5 and rates_of(workplace)[-1] == pytest.approx(1 / 5)
+    assert "WARNING: it took 10 h in place of 1 h" in log_of(workplace)
     assert "WARNING: 1 h are hardly more" in log_of(workplace) and "WARNING: more than the plan's 2 h" in log_of(
         workplace
     )
