@@ -116,8 +116,8 @@ class Hours(TrainerCallback):
         """Say so if the steps came to take longer than when they were laid."""
         if self._limit is not None and self._clock() > self._limit and state.global_step == state.max_steps:
             log.info(
-                f"hours: WARNING: it took {in_hours(self._clock())} in place of {in_hours(self._limit)}: its steps became "
-                "slower than the first ones, by which they were laid"
+                f"hours: WARNING: it took {in_hours(self._clock())} in place of {in_hours(self._limit)}: its steps "
+                "became slower than the first ones, by which they were laid"
             )
 
     def _steps(self, done: int, state: TrainerState) -> int | None:
