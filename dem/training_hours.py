@@ -138,10 +138,12 @@ class Hours(TrainerCallback):
     def _say(self, done: int, steps: int, step: float, evaluation: float, every: int) -> None:
         watching = evaluations_until(steps, every, done) * evaluation
         whole = self._clock() + (steps - done) * step + watching
+        too_long = self._limit is None and whole > self._domains * TRAINING_SECONDS
+        advice = " (training.max_hours would end it in time)" * too_long
         told = f", {in_hours(watching)} more for evaluations" if watching else ""
         log.info(
             f"hours: {step:.3g} s a step{told}: {in_hours(whole)} for all {steps:,} steps, "
-            f"{beside_plan(whole, self._domains)}"
+            f"{beside_plan(whole, self._domains)}{advice}"
         )
 
     def _say_laid(self, done: int, fit: int, steps: int) -> None:

@@ -54,8 +54,10 @@ class Outlook:
         if not self._beside:
             return text
         whole = self._whole + seconds
-        fits = "within" if whole <= STAGE_3_SECONDS else "WARNING: more than"
-        return f"{text}; stage 3 {in_words(whole, STAGE_3_SECONDS)}, {fits} the plan's {in_words(STAGE_3_SECONDS)}"
+        plan, all_in_all = in_words(STAGE_3_SECONDS), in_words(whole, STAGE_3_SECONDS)
+        if whole <= STAGE_3_SECONDS:
+            return f"{text}; stage 3 {all_in_all}, within the plan's {plan}"
+        return f"{text}; stage 3 {all_in_all}, WARNING: more than the plan's {plan} (evaluation.tokens takes fewer)"
 
     def _expected(self, name: str, tokens: int) -> float | None:
         if name in self._seconds:
