@@ -283,6 +283,10 @@ def test_the_report_tells_the_gains_on_fitted_held_back_and_test_text(workplace,
     assert f"test documents by {metrics.against['scalars'].relative:+.2%}" in report
     assert "no record of its training" in report and "not of the difference that was merged" not in report
     assert layout.search_picture("steps").stat().st_size > 10_000
+    kept = layout.search_kept.read_bytes()
+    assert fine(place, "--search.steps", "1", "--evaluation.enabled", "false") == 0  # by terms: another descent
+    assert layout.search_kept.read_bytes() == kept  # from the same weights, which are not searched again
+    assert fine(place, *options, "--evaluation.enabled", "false") == 0
     before, made = layout.merge_record.read_bytes(), []
     monkeypatch.setattr(Losses, "at", lambda *_, **__: made.append(1))
     assert fine(place, *options, "--evaluation.enabled", "false") == 0
