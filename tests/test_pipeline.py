@@ -145,8 +145,11 @@ def test_report_and_verdict_are_of_this_run(finished):
     assert f"**{figure(abs(change), '.1%', 0, *GAIN)} {'lower' if change < 0 else 'higher'}" in acceptance
     durations = json.loads(finished.layout.durations.read_text(encoding="utf-8"))
     logged = finished.layout.merge_log.read_text(encoding="utf-8")
-    told = re.search(r"stage 3: merge ([\d.]+) s, evaluation ([\d.]+) s; ([\d.]+) s in all", logged)
-    measured = (durations["merge"], durations["evaluation"], durations["merge"] + durations["evaluation"])
+    parts = ("merge", "evaluation", "leave_one_out")
+    told = re.search(
+        r"stage 3: merge ([\d.]+) s, evaluation ([\d.]+) s, leave-one-out ([\d.]+) s; ([\d.]+) s in all", logged
+    )
+    measured = [*(durations[part] for part in parts), sum(durations[part] for part in parts)]
     assert [float(seconds) for seconds in told.groups()] == pytest.approx(measured, abs=0.06)
     assert f"merge: done in {told[1]} s" in logged
 
