@@ -241,6 +241,7 @@ def test_the_written_model_has_the_losses_that_were_found(tmp_path, tokenizer, m
         assert (state[name].double() - wanted).abs().max() <= wanted.abs().max() * torch.finfo(dtype).eps
 
 
+@pytest.mark.pictures
 def test_the_report_tells_the_gains_on_fitted_held_back_and_test_text(workplace, monkeypatch):
     monkeypatch.setattr("dem.search.descent.EVERY", 2)
     place, layout = place_with_adapters(workplace), workplace.layout
