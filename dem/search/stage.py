@@ -54,7 +54,7 @@ def search_weights(
     group_of = groups(config.search.patterns, changed_names(differences))
     reuse_freed_memory()
     model = load_model(base, dtype_here(), hub_kernels=config.hub_kernels)
-    factors = all_factors(checkpoint, layout, differences, singular=config.search.fine)
+    factors = all_factors(checkpoint, layout, differences, singular=True)
     terms = Terms(model, checkpoint, differences, factors, group_of)
     limits = Limits(config.merge.normalize, config.search.bound)
     hand = hand_weights(config)
@@ -63,7 +63,7 @@ def search_weights(
     key = {
         "base": next(iter(differences.values())).index.base["fingerprint"],
         "differences": fingerprints,
-        "groups": config.search.groups,
+        "groups": config.search.patterns,
         "max_length": config.data.max_length,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "versions": {m.__name__: m.__version__ for m in (dem, torch, transformers, peft)},
