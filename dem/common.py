@@ -25,6 +25,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from dem import native, processes
 from dem.checkpoints import Checkpoint
 from dem.errors import RequestError, WorkError
+from dem.gpu_memory import out_of_memory
 from dem.gpu_presence import unseen_gpu
 from dem.model_folder import require_model_files, require_sane
 from dem.reading import damage_named
@@ -234,7 +235,9 @@ def load_model(
         _TOLD.add(kernel)
     try:
         return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
         free, whole = (size / 2**30 for size in torch.cuda.mem_get_info())
         raise WorkError(
             f"the model in {folder} does not fit into the GPU: {free:.1f} of its {whole:.1f} GiB are free"

@@ -29,6 +29,7 @@ if not __package__:  # run as a file: find the package `dem` beside this folder,
 from dem.command_line import Request, parse_request
 from dem.config import AUTO
 from dem.errors import RequestError, run_script
+from dem.gpu_memory import take_memory_in_growing_segments
 from dem.gpu_presence import leave_gpus_alone
 from dem.locks import one_run
 from dem.utf8 import in_utf8
@@ -60,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     request = parse_request(__doc__, argv, stage=3)
     if request.config.device == "cpu":
         leave_gpus_alone()
+    take_memory_in_growing_segments()
     layout = request.layout
     if request.ratings is not None:
         if request.dry_run:

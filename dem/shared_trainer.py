@@ -7,6 +7,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerCallback
 
 from dem import processes
+from dem.gpu_memory import out_of_memory
 from dem.training_checks import FiniteTrainer
 from dem.training_hours import Schedule
 from dem.training_states import saving
@@ -98,7 +99,9 @@ class SharedTrainer(FiniteTrainer):
         with torch.random.fork_rng(devices), self.accelerator.no_sync(self.model_wrapped):
             try:
                 Trainer.training_step(self, self.model_wrapped, inputs, torch.tensor(1.0, device=self.args.device))
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
                 fits = False
         self.model_wrapped.zero_grad()
         if processes.any_process(not fits):

@@ -25,6 +25,7 @@ from dem.command_line import Request, parse_request
 from dem.errors import run_script
 from dem.evaluation.named_files import require_named_files
 from dem.found_shares import with_found_shares
+from dem.gpu_memory import take_memory_in_growing_segments
 from dem.gpu_presence import leave_gpus_alone
 from dem.layout import RUN_RECORD
 from dem.utf8 import in_utf8
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     request = parse_request(__doc__, argv, stage=1)
     if request.config.device == "cpu":
         leave_gpus_alone()
+    take_memory_in_growing_segments()
     config, said = with_found_shares(request.config, request.layout, request.domain)
     request = replace(request, config=config)
     if request.dry_run:

@@ -29,6 +29,7 @@ from dem.common import Precision, log, progress_wanted, reuse_freed_memory
 from dem.config import Config
 from dem.convergence import ConvergenceLog, ProgressBar, blocks_after
 from dem.errors import RequestError, SharedError, WorkError
+from dem.gpu_memory import out_of_memory
 from dem.gpu_presence import unseen_gpu
 from dem.layout import RUN_RECORD
 from dem.run_record import WITHOUT_EFFECT, changes, hours_not_reached, read_record
@@ -205,7 +206,9 @@ def run_training(
         fits = True
         try:
             trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             if processes.count() > 1 and not isinstance(error, TooLittleMemory):
                 raise WorkError(_out_of_memory(part, trainer.state.global_step)) from None
             fits = False

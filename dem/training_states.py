@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 import xxhash
 from torch.distributed.checkpoint.api import CheckpointException
 from transformers import TrainerCallback
@@ -25,6 +24,7 @@ from dem.atomic import nearest_there, write_text
 from dem.checkpoints import files_fingerprint
 from dem.common import log
 from dem.errors import RequestError, WorkError
+from dem.gpu_memory import out_of_memory
 from dem.run_record import changes
 
 COMPLETE = "complete"
@@ -168,9 +168,11 @@ def saving(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, RequestError, WorkError):
+    except (RequestError, WorkError):
         raise
     except (Exception, CheckpointException) as error:
+        if out_of_memory(error):
+            raise
         reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[0]
         free = shutil.disk_usage(nearest_there(path)).free / 2**30
         raise WorkError(

@@ -99,8 +99,10 @@ def test_what_does_not_fit_goes_in_parts_with_the_same_result(workplace, monkeyp
     step = training_checks.FiniteTrainer.training_step
 
     def small_memory(self, model, inputs, *rest):
-        if len(inputs["input_ids"]) > 1:
+        if len(inputs["input_ids"]) > 2:
             raise torch.OutOfMemoryError("no room")
+        if len(inputs["input_ids"]) > 1:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
         return step(self, model, inputs, *rest)
 
     monkeypatch.setattr(training_checks.FiniteTrainer, "training_step", small_memory)

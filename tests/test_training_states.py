@@ -215,7 +215,10 @@ def test_what_cannot_be_written_is_told_in_one_line(tmp_path, error):
     assert "GiB are free on its disk); mend that, and the same command goes on" in str(told.value)
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), SharedError("stopped"), WorkError("nan")])
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError(), RuntimeError("CUDA error: out of memory"), SharedError("stopped"), WorkError("nan")],
+)
 def test_what_is_no_mistake_of_the_disk_stays_what_it_is(tmp_path, error):
     with pytest.raises(type(error)) as told, saving(tmp_path):
         raise error
