@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ProgressCallback
 
 from dem.atomic import write_text
-from dem.common import log, peak_memory_gib
+from dem.common import log, peak_memory
 from dem.config import TRAINING_SECONDS
 from dem.training_hours import evaluations_until, last_evaluation
 from dem.training_states import saving
@@ -102,7 +102,7 @@ class ConvergenceLog(TrainerCallback):
         left = per_step * (state.max_steps - state.global_step) + watching
         log.info(
             f"{where}  loss {row['loss']:.4f}  lr {row['learning_rate']:.2e}  grad_norm {row['grad_norm']:.3f}  "
-            f"{row['tokens_per_second']:,.0f} tokens/s  memory {peak_memory_gib():.2f} GiB  "
+            f"{row['tokens_per_second']:,.0f} tokens/s  memory {peak_memory()}  "
             f"left {_clock(left)} of {_clock(self.seconds + left)}, plan {_clock(self._planned)}"
         )
 

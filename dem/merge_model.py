@@ -383,7 +383,7 @@ def _beside_evaluation(
 
 def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", seconds: float) -> None:
     """The last lines of the log: the perplexities, where all results are, how long it took, and what to take."""
-    from dem.common import log, peak_memory_gib
+    from dem.common import log, peak_memory
     from dem.evaluation.advice import advice
     from dem.evaluation.durations import durations_line
     from dem.evaluation.evidence import gather
@@ -399,7 +399,7 @@ def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", 
             f"no interval for {', '.join(lone)}: fewer than {LEAST} test documents do not say how sure a change is"
         )
     log.info(
-        f"evaluation: done in {seconds:.1f} s, peak memory {peak_memory_gib():.2f} GiB; "
+        f"evaluation: done in {seconds:.1f} s, peak memory {peak_memory()}; "
         f"see {layout.report}, and {layout.prompt_comparison}, {layout.metric_summary} and {layout.metrics}; "
         f"{layout.rating_sheet} is to rate the answers on"
     )

@@ -15,7 +15,7 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from dem import training
-from dem.common import log, peak_memory_gib
+from dem.common import log, peak_memory
 from dem.config import Config
 from dem.training_blocks import TrainingBlocks
 from dem.training_hours import TIMED, WARM_UP, device_time
@@ -43,8 +43,8 @@ class Timing:
     """Seconds of an evaluation for each of its blocks; None where there are none."""
     at_once: int
     """Blocks that went through the model together."""
-    memory_gib: float
-    """Most that was in use: of the GPU if there is one, else of the process."""
+    memory: str
+    """Most that was in use: of the GPU if there is one, else of the process; in words."""
 
 
 def time_steps(
@@ -131,7 +131,7 @@ class Stopwatch(TrainerCallback):
     def timing(self) -> Timing:
         """What was seen."""
         timed = self._steps[WARM_UP:] or self._steps
-        return Timing(len(timed), sum(timed) / len(timed), self._watching, self._at_once, peak_memory_gib())
+        return Timing(len(timed), sum(timed) / len(timed), self._watching, self._at_once, peak_memory())
 
 
 def _dataset(rows) -> datasets.Dataset:

@@ -143,7 +143,7 @@ def put_in_place(request: Request, model: "PeftModel", weights: "dict[str, Tenso
     """Draw the convergence, and write the adapter with the record of its training."""
     from dem import plots
     from dem.atomic import new_folder
-    from dem.common import log, peak_memory_gib
+    from dem.common import log, peak_memory
     from dem.trained_adapter import adapter_files
     from dem.training_states import saving
 
@@ -156,7 +156,7 @@ def put_in_place(request: Request, model: "PeftModel", weights: "dict[str, Tenso
         record["adapter"] = adapter_files(folder)
         (folder / RUN_RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     log.info(
-        f"{domain}: trained in {record['seconds'] / 60:.1f} min, peak memory {peak_memory_gib():.2f} GiB "
+        f"{domain}: trained in {record['seconds'] / 60:.1f} min, peak memory {peak_memory()} "
         f"-> {layout.adapter(domain)}"
     )
     log.info(

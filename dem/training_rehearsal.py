@@ -318,6 +318,6 @@ def _tried(run: Rehearsal, precision: Precision) -> Timing:
     parts = "" if timing.at_once == batch else f" in parts of {timing.at_once}, which is what fits into memory"
     log.info(
         f"time: {timing.step:.3g} s a step (mean of {timing.steps}){parts}, "
-        f"{batch * config.data.max_length / timing.step:,.0f} tokens/s, peak memory {timing.memory_gib:.2f} GiB"
+        f"{batch * config.data.max_length / timing.step:,.0f} tokens/s, peak memory {timing.memory}"
     )
     return timing

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from dem import gpu_memory
+from dem import common, gpu_memory
 from dem.gpu_memory import out_of_memory
 
 SHORT = [
@@ -85,3 +85,27 @@ script.main()
     config.write_text("base_model: nowhere\n", encoding="utf-8")
     command = [sys.executable, "-c", code, "--config", str(config), *["--domain", "web"] * (script[0] == "t")]
     assert subprocess.run(command, check=False).returncode == 7
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A false GPU, older than bfloat16."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 3 << 30)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 7 << 29)
+    return monkeypatch
+
+
+def test_a_gpu_that_only_emulates_bfloat16_does_not_have_it(card):
+    chosen = common.choose_precision("bf16")
+    assert (chosen.name, chosen.dtype) == ("fp16", torch.float16) and "does not have it" in chosen.reason
+    assert common.choose_precision("fp16").reason == "as asked"
+    card.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    assert common.choose_precision("bf16").name == "bf16"
+
+
+def test_what_was_reserved_is_told_beside_what_was_used(card):
+    assert common.peak_memory() == "3.00 GiB (3.50 reserved)"
+    card.setattr(torch.cuda, "is_available", lambda: False)
+    assert common.peak_memory().endswith(" GiB")

@@ -138,7 +138,7 @@ def test_max_steps_is_exact_and_an_end_of_the_text_comes_first(workplace):
 
 def test_a_plan_says_what_max_hours_leave():
     config = Config("base", training=TrainingConfig(max_hours=1, eval_steps=100))
-    timing = Timing(3, 20.0, 0.5, 8, 1.0)  # 20 s a step, 50 s an evaluation of 100 blocks
+    timing = Timing(3, 20.0, 0.5, 8, "1.00 GiB")  # 20 s a step, 50 s an evaluation of 100 blocks
     plan = TrainingPlan.of("web", 1, 8000, "about ", 1000, 100, 8000, config)
     limited = plan.limited(timing)
     assert limited.steps == (3528 - 3 * 50) // 20 and limited.evaluations == 3  # one on the way, after step 100
