@@ -78,8 +78,7 @@ def test_a_models_own_settings_of_generation_do_not_count(tmp_path, tokenizer):
     assert answer_all(model, tokenizer, PROMPTS, 12) == plain
 
 
-def test_prompts_go_together_only_where_that_is_quicker(monkeypatch):
-    monkeypatch.setattr(generation, "ROWS_AT_ONCE", 3)
-    batches = list(generation._batches([5, 900, 7, 6, 30, 8], 25))
+def test_prompts_go_together_only_where_that_is_quicker():
+    batches = list(generation._batches([5, 900, 7, 6, 30, 8], 25, 3))
     assert batches == [[0, 3, 2], [5, 4], [1]]
-    assert list(generation._batches([], 20)) == []
+    assert list(generation._batches([], 20, 3)) == []

@@ -15,6 +15,7 @@ from transformers import (
 
 from dem.common import log
 from dem.errors import RequestError
+from dem.less_at_once import Progress, as_much_as_fits
 from dem.names import Names
 from dem.positions import position_limit
 
@@ -62,14 +63,18 @@ def answer_all(
     """
     limit = position_limit(model)
     ids = [_prompt_ids(prompt, tokenizer) for prompt in prompts]
-    answers = [""] * len(prompts)
-    for rows in _batches([len(i) for i in ids], max_new_tokens):
-        some = [ids[row] for row in rows]
-        ends = [min(len(i) + max_new_tokens, limit or sys.maxsize) for i in some]
-        for row, new in zip(rows, _continue(model, some, tokenizer, ends), strict=True):
-            answers[row] = tokenizer.decode(new, skip_special_tokens=True).strip()
-        progress(len(rows) * max_new_tokens)
-    return answers
+
+    def answer(rows_at_once: int, tell: Progress) -> list[str]:
+        answers = [""] * len(prompts)
+        for rows in _batches([len(i) for i in ids], max_new_tokens, rows_at_once):
+            some = [ids[row] for row in rows]
+            ends = [min(len(i) + max_new_tokens, limit or sys.maxsize) for i in some]
+            for row, new in zip(rows, _continue(model, some, tokenizer, ends), strict=True):
+                answers[row] = tokenizer.decode(new, skip_special_tokens=True).strip()
+            tell(len(rows) * max_new_tokens)
+        return answers
+
+    return as_much_as_fits("answers", answer, ROWS_AT_ONCE, 1, progress, unit="prompts")
 
 
 def _prompt_ids(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -78,15 +83,15 @@ def _prompt_ids(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
 
 
-def _batches(lengths: list[int], max_new_tokens: int) -> Iterator[list[int]]:
-    """Numbers of the prompts that are answered together, short ones first.
+def _batches(lengths: list[int], max_new_tokens: int, rows_at_once: int) -> Iterator[list[int]]:
+    """Numbers of the prompts that are answered together, short ones first, at most `rows_at_once`.
 
     The longest of a batch is read on token by token for as long as an answer takes at most: longer, and it would be
     quicker alone.
     """
     batch: list[int] = []
     for number in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) == ROWS_AT_ONCE or lengths[number] - lengths[batch[0]] > max_new_tokens):
+        if batch and (len(batch) == rows_at_once or lengths[number] - lengths[batch[0]] > max_new_tokens):
             yield batch
             batch = []
         batch.append(number)

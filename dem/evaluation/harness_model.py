@@ -11,6 +11,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from dem.evaluation.perplexity import LOGITS_AT_ONCE, TOKENS_AT_ONCE
+from dem.less_at_once import Progress, as_much_as_fits
 from dem.positions import position_limit
 
 TokenRequest = tuple[tuple[str, str], list[int], list[int]]
@@ -57,25 +58,49 @@ class LoadedModel(HFLM):
         """Log-likelihood of each continuation, and whether it is the most likely one, token by token."""
         self.bar.total = (self.bar.total or 0) + len(requests)
         self.shortened += sum(len(context) + len(more) > self.max_length + 1 for _, context, more in requests)
-        results: dict[int, tuple[float, bool]] = {}
-        of_generation = self.batch_size_per_gpu
-        for numbers, rows in self._batches(requests):
-            self.batch_size_per_gpu = rows
-            some = [requests[number] for number in numbers]
-            results.update(zip(numbers, super()._loglikelihood_tokens(some, disable_tqdm=True), strict=True))
-            self.bar.update(len(some))
-        self.batch_size_per_gpu = of_generation
-        return [results[number] for number in range(len(requests))]
+        of_generation, likelihoods = self.batch_size_per_gpu, super()._loglikelihood_tokens
 
-    def _batches(self, requests: list[TokenRequest]) -> Iterator[tuple[list[int], int]]:
-        """Numbers of requests of like length, and how many rows they are: HFLM computes equal inputs once."""
+        def measure(tokens: int, tell: Progress) -> list[tuple[float, bool]]:
+            results: dict[int, tuple[float, bool]] = {}
+            for numbers, rows in self._batches(requests, tokens):
+                self.batch_size_per_gpu = rows
+                some = [requests[number] for number in numbers]
+                results.update(zip(numbers, likelihoods(some, disable_tqdm=True), strict=True))
+                tell(len(some))
+            return [results[number] for number in range(len(requests))]
+
+        longest = max((len(context) + len(more) - 1 for _, context, more in requests), default=0)
+        try:
+            least = min(longest, self.max_length)
+            return as_much_as_fits("harness", measure, self._tokens_at_once, least, self.bar.update)
+        finally:
+            self.batch_size_per_gpu = of_generation
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """The continuation of each request, up to where it says; see HFLM."""
+        usual, answers = self.batch_size_per_gpu, super().generate_until
+
+        def generate(rows: int, _: Progress) -> list[str]:
+            self.batch_size_per_gpu = rows
+            return answers(requests, disable_tqdm)
+
+        try:
+            return as_much_as_fits("harness: answers", generate, usual, 1, unit="requests")
+        finally:
+            self.batch_size_per_gpu = usual
+
+    def _batches(self, requests: list[TokenRequest], tokens: int) -> Iterator[tuple[list[int], int]]:
+        """Numbers of requests of like length, at most so many `tokens`, and how many rows they are.
+
+        HFLM computes equal inputs once.
+        """
         inputs: dict[tuple[int, ...], list[int]] = {}
         for number, (_, context, more) in enumerate(requests):
             inputs.setdefault((*context, *more[:-1]), []).append(number)
         longest_first = sorted(inputs, key=len, reverse=True)
         start = 0
         while start < len(longest_first):
-            rows = max(self._tokens_at_once // min(len(longest_first[start]), self.max_length), 1)
+            rows = max(tokens // min(len(longest_first[start]), self.max_length), 1)
             batch = longest_first[start : start + rows]
             yield [number for ids in batch for number in inputs[ids]], rows
             start += rows

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from dem.chunked_loss import logit_factor, trial_ids
 from dem.evaluation.documents import Document
 from dem.evaluation.scores import Scores
+from dem.less_at_once import Progress, as_much_as_fits
 
 TOKENS_AT_ONCE = {"cpu": 1 << 10, "cuda": 1 << 13}
 """Tokens in one batch, or a single window: what fills a GPU, and what does not leave a CPU's cache."""
@@ -59,13 +60,17 @@ def score(
     if nll_of is _by_logits:
         at_once = min(at_once, LOGITS_AT_ONCE[device.type] // model.get_input_embeddings().weight.shape[0])
     pieces = pieces_of(documents, max_length)
-    nll = np.zeros(len(documents))
-    for batch in batches(pieces, at_once):
-        ids, targets = padded([window for _, window in batch])
-        each = nll_of(model, ids.to(device), targets.to(device))
-        np.add.at(nll, [number for number, _ in batch], each.sum(1, dtype=torch.float64).cpu().numpy())
-        progress(sum(len(window) - 1 for _, window in batch))
-    return Scores.of(nll, documents)
+
+    def measure(tokens: int, tell: Progress) -> np.ndarray:
+        nll = np.zeros(len(documents))
+        for batch in batches(pieces, tokens):
+            ids, targets = padded([window for _, window in batch])
+            each = nll_of(model, ids.to(device), targets.to(device))
+            np.add.at(nll, [number for number, _ in batch], each.sum(1, dtype=torch.float64).cpu().numpy())
+            tell(sum(len(window) - 1 for _, window in batch))
+        return nll
+
+    return Scores.of(as_much_as_fits("perplexity", measure, at_once, longest(pieces), progress), documents)
 
 
 Piece = tuple[int, Sequence[int]]
@@ -76,6 +81,11 @@ def pieces_of(documents: Sequence[Document], max_length: int) -> list[Piece]:
     """All windows of the documents, longest first."""
     pieces = [(number, w) for number, document in enumerate(documents) for w in windows(document.ids, max_length)]
     return sorted(pieces, key=lambda piece: len(piece[1]), reverse=True)
+
+
+def longest(pieces: list[Piece]) -> int:
+    """Tokens of the longest of the pieces, which come first; 0 of none."""
+    return len(pieces[0][1]) if pieces else 0
 
 
 def batches(pieces: list[Piece], tokens_at_once: int) -> Iterator[list[Piece]]:

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +10,8 @@ import torch
 
 from dem.chunked_loss import logit_factor, summed_loss
 from dem.evaluation.documents import Document
-from dem.evaluation.perplexity import TOKENS_AT_ONCE, batches, head_is_all, padded, pieces_of, score
+from dem.evaluation.perplexity import TOKENS_AT_ONCE, Piece, batches, head_is_all, longest, padded, pieces_of, score
+from dem.less_at_once import Progress, as_much_as_fits
 from dem.search.terms import Terms
 
 
@@ -70,10 +71,21 @@ class Losses:
 
     def _differentiated(self, documents: list[Document], progress: Callable[[int], object]) -> float:
         """The summed negative log-likelihood in nats, after its backward pass."""
+        pieces = pieces_of(documents, self._max_length)
+
+        def differentiate(tokens: int, tell: Progress) -> float:
+            self._terms.forget_gradient()  # a backward pass that found no memory may have left a part of one
+            return self._backward(batches(pieces, tokens), tell)
+
+        at_once = TOKENS_AT_ONCE[next(self._terms.model.parameters()).device.type]
+        return as_much_as_fits("gradients", differentiate, at_once, longest(pieces), progress)
+
+    def _backward(self, parts: Iterator[list[Piece]], progress: Progress) -> float:
+        """The sum over the parts, each differentiated before the next is computed."""
         model = self._terms.model
         device = next(model.parameters()).device
         total = 0.0
-        for batch in batches(pieces_of(documents, self._max_length), TOKENS_AT_ONCE[device.type]):
+        for batch in parts:
             ids, targets = (each.to(device) for each in padded([window for _, window in batch]))
             if self._head_is_all:
                 hidden = model.base_model(input_ids=ids, use_cache=False)[0]

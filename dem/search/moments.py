@@ -12,7 +12,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dem.evaluation.documents import Document
-from dem.evaluation.perplexity import TOKENS_AT_ONCE, Piece, pieces_of
+from dem.evaluation.perplexity import TOKENS_AT_ONCE, Piece, longest, pieces_of
+from dem.less_at_once import Progress, as_much_as_fits
 
 
 class _Enough(Exception):
@@ -41,13 +42,20 @@ def second_moments(
     hooks = [module.register_forward_pre_hook(_adding(sums[name])) for name, own in modules.items() for module in own]
     head = model.get_output_embeddings()
     part = model if any(module is head for own in modules.values() for module in own) else model.base_model
+    pieces = pieces_of(documents, max_length)
+
+    def add(tokens: int, tell: Progress) -> None:
+        for total in sums.values():
+            total.zero_()
+        for batch in _of_one_length(pieces, tokens):
+            ids = torch.tensor([list(window) for _, window in batch], dtype=torch.long, device=device)
+            with suppress(_Enough):
+                part(input_ids=ids, use_cache=False)
+            tell(ids.numel())
+
     try:
         with _stopped_behind(model, [module for own in modules.values() for module in own]):
-            for batch in _of_one_length(pieces_of(documents, max_length), TOKENS_AT_ONCE[device.type]):
-                ids = torch.tensor([list(window) for _, window in batch], dtype=torch.long, device=device)
-                with suppress(_Enough):
-                    part(input_ids=ids, use_cache=False)
-                progress(ids.numel())
+            as_much_as_fits("regmean", add, TOKENS_AT_ONCE[device.type], longest(pieces), progress)
     finally:
         for hook in hooks:
             hook.remove()

@@ -127,7 +127,6 @@ class Terms:
         own = self.weights.grad
         total = torch.zeros_like(self.weights, dtype=torch.float64) if own is None else own.double()
         total = total.cpu().detach().numpy()
-        self.weights.grad = None
         for name, parameters in self.slow.items():
             grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
             for domain in self.domains:
@@ -135,9 +134,15 @@ class Terms:
                     change = self._differences[domain].read(name).flatten()
                     inner = sum(torch.dot(grad.float().cpu().flatten(), change) for grad in grads)
                     total.flat[int(self.numbering.of[domain, name][0])] += float(inner)
+        self.forget_gradient()
+        return total
+
+    def forget_gradient(self) -> None:
+        """Drop what was differentiated since the gradient was last taken."""
+        self.weights.grad = None
+        for parameters in self.slow.values():
             for parameter in parameters:
                 parameter.grad = None
-        return total
 
     def _adding(self, product: _Product):
         def add(_: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
