@@ -317,15 +317,15 @@ def choose_precision(requested: str) -> Precision:
         )
     if not torch.cuda.is_available():
         return Precision("fp32", torch.float32, f"no GPU here, and a CPU computes in fp32 (asked for: {requested})")
-    if requested == "bf16" and not _has_bf16():
+    if requested == "bf16" and not has_bf16():
         return Precision("fp16", torch.float16, "bf16 was asked for and this GPU does not have it")
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[requested]
-    safer = requested == "fp16" and _has_bf16()
+    safer = requested == "fp16" and has_bf16()
     reason = "as asked; this GPU has bf16, which cannot overflow: --training.precision bf16" if safer else "as asked"
     return Precision(requested, dtype, reason)
 
 
-def _has_bf16() -> bool:
+def has_bf16() -> bool:
     """Whether the GPU computes in bfloat16 itself; older ones (T4, V100) only seem to, many times slower."""
     return torch.cuda.is_bf16_supported(including_emulation=False)
 

@@ -327,6 +327,10 @@ class EvaluationConfig(Section):
     the same for all models); without it, all."""
     seed: Seed = 42
     """Of the choice of these documents."""
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
+    """What the models are run in on a GPU, in the evaluation and in every search; a CPU has fp32. auto: as the base is
+    stored; where that is float32, tf32, which multiplies with 10 bits of each fraction and adds in float32. fp32: all
+    bits. bf16 and fp16: the weights are rounded, which needs half the memory and less time."""
     judge: JudgeConfig | None = None
     """A model that rates the answers; without one, people do (results/rating_sheet.html)."""
     harness: HarnessConfig | None = None

@@ -112,7 +112,7 @@ def _projection(request: Request, base: Path, differences: dict[str, Difference]
     from dem.search.regmean import loaded_bytes, projection_of
 
     projection = projection_of(request.config, request.layout, base, differences)
-    for line in projection.lines(loaded_bytes(base)):
+    for line in projection.lines(loaded_bytes(base, request.config.evaluation.precision)):
         log.info(line)
     return projection
 

@@ -299,6 +299,7 @@ def evaluate(
     from dem.common import load_tokenizer, log, read_json
     from dem.evaluation import pictures
     from dem.evaluation.answers import Answers, provenance_hash
+    from dem.evaluation.arithmetic import arithmetic
     from dem.evaluation.comparison import Questions, compare
     from dem.evaluation.drawing import test_documents
     from dem.evaluation.durations import add_durations
@@ -319,7 +320,11 @@ def evaluate(
     for line in tested.notes():
         log.info(line)
     data, evaluation = config.data, config.evaluation
-    questions = Questions(tested.documents, prompts, tokenizer, data.max_length, evaluation.max_new_tokens, harness)
+    own = arithmetic(base, evaluation.precision)
+    questions = Questions(
+        tested.documents, prompts, tokenizer, data.max_length, evaluation.max_new_tokens, own, harness
+    )
+    log.info(f"evaluation: precision {own.name}: {own.reason}")
     log.info(
         f"prompts: {questions.pairs()} of {len(prompts)} have a reference, on which BLEU, chrF and ROUGE are taken"
     )

@@ -143,6 +143,7 @@ ALLOWED = {
     "evaluation.max_new_tokens": whole(1, 10**7),
     "evaluation.tokens": none_or(steps),
     "evaluation.seed": random_seed,
+    "evaluation.precision": one_of("auto", "fp32", "tf32", "bf16", "fp16"),
     "evaluation.judge.base_url": lambda v: text(v) and v.startswith(("http://", "https://")),
     "evaluation.judge.model": text,
     "evaluation.judge.timeout": number(lambda v: 0 < v <= 86400),

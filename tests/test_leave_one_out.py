@@ -20,6 +20,7 @@ from dem.corpus import Corpus
 from dem.diffs import Difference
 from dem.errors import RequestError
 from dem.evaluation import comparison
+from dem.evaluation.arithmetic import Arithmetic
 from dem.evaluation.comparison import Questions
 from dem.evaluation.documents import encode_documents
 from dem.evaluation.intervals import LEAST
@@ -52,7 +53,7 @@ def questions(workplace, tokenizer):
     data = DataConfig(max_length=64, tune_fraction=0.1, test_fraction=0.1)
     texts = {d: Corpus(workplace.layout.parquet_files(d), data).documents("tune") for d in DOMAINS}
     documents = {d: encode_documents(some, tokenizer) for d, some in texts.items()}
-    return Questions(documents, [], tokenizer, 64, 1)
+    return Questions(documents, [], tokenizer, 64, 1, Arithmetic("fp32", "for the test"))
 
 
 def effects_of(place, questions, settings):

@@ -21,6 +21,7 @@ import dem
 from dem import mamba
 from dem.common import load_model, log, progress_bar, read_json, reuse_freed_memory
 from dem.corpus import tokenizer_fingerprint
+from dem.evaluation.arithmetic import Arithmetic
 from dem.evaluation.documents import Document, fingerprint
 from dem.evaluation.evaluated import Evaluated
 from dem.evaluation.generation import answer_all
@@ -55,6 +56,8 @@ class Questions:
     max_length: int
     """Length of a perplexity window, in tokens."""
     max_new_tokens: int
+    arithmetic: Arithmetic
+    """In which every model is run."""
     harness: Harness | None = None
     """The tasks of lm-evaluation-harness, and the models to do them with."""
 
@@ -109,7 +112,8 @@ class Questions:
 
     def settings(self) -> dict[str, Any]:
         """How every model is measured."""
-        return {"max_length": self.max_length, "max_new_tokens": self.max_new_tokens, "decoding": "greedy"}
+        lengths = {"max_length": self.max_length, "max_new_tokens": self.max_new_tokens}
+        return lengths | {"decoding": "greedy", "precision": self.arithmetic.name}
 
     def fingerprints(self) -> dict[str, Any]:
         """Hashes of what every model is measured on."""
@@ -174,8 +178,13 @@ def compare(
         for part in (p for p in parts[subject.name] if p not in waiting[subject.name]):
             outlook.took(part.name, part.tokens, kept[subject.name].seconds([part.name]), waited=False)
     reuse_freed_memory()
-    with progress_bar(sum(p.tokens for todo in waiting.values() for p in todo), "evaluation", " tokens") as bar:
-        for subject, model in _models(base, [s for s in subjects if waiting[s.name]], kernels, terms_of):
+    todo = [s for s in subjects if waiting[s.name]]
+    loaded = _models(
+        base, todo, lambda folder: load_model(folder, questions.arithmetic.dtype, kernels=kernels), terms_of
+    )
+    tokens = sum(part.tokens for own in waiting.values() for part in own)
+    with questions.arithmetic.in_force(), progress_bar(tokens, "evaluation", " tokens") as bar:
+        for subject, model in loaded:
             for part in waiting[subject.name]:
                 values[subject.name][part.name] = _measure(part, model, kept[subject.name], bar)
                 outlook.took(part.name, part.tokens, kept[subject.name].seconds([part.name]), waited=True)
@@ -194,7 +203,7 @@ def measured_before(
 ) -> tuple[dict[str, list[Part]], dict[str, Evaluated], dict[str, dict[str, Any]]]:
     """By the subject's name: what is to be measured of it, the file of it, and the value of each part or None."""
     parts = {s.name: questions.parts(s) for s in subjects}
-    kept = {s.name: Evaluated(record(s.name), _key(s, kernels)) for s in subjects}
+    kept = {s.name: Evaluated(record(s.name), _key(s, questions.arithmetic, kernels)) for s in subjects}
     values = {s.name: {p.name: kept[s.name].get(p.name, p.key, p.fits) for p in parts[s.name]} for s in subjects}
     return parts, kept, values
 
@@ -217,12 +226,13 @@ def _tell(parts: dict[str, list[Part]], prompts: int, waiting: dict[str, list[Pa
         log.info(f"evaluation: measured before in part: {shares}")
 
 
-def _key(subject: Subject, kernels: str) -> dict[str, Any]:
+def _key(subject: Subject, arithmetic: Arithmetic, kernels: str) -> dict[str, Any]:
     """What every number of a model depends on."""
     gpu = torch.cuda.is_available()
     return {
         "model": subject.fingerprint,
         "device": torch.cuda.get_device_name() if gpu else "cpu",
+        "precision": arithmetic.name,
         "kernels": kernels,
         "versions": {m.__name__: m.__version__ for m in (dem, torch, transformers, peft)},
     }
@@ -231,14 +241,14 @@ def _key(subject: Subject, kernels: str) -> dict[str, Any]:
 def _models(
     base: Path,
     subjects: list[Subject],
-    kernels: str,
+    load_from: Callable[[Path], PreTrainedModel],
     terms_of: Callable[[PreTrainedModel], Terms] | None,
 ) -> Iterator[tuple[Subject, PreTrainedModel]]:
     """Each subject and its model, one at a time: the base has left memory when another model is loaded."""
 
     def load(folder: Path) -> PreTrainedModel:
         gc.collect()  # PEFT's layers refer to each other in circles
-        return load_model(folder, dtype_here(), kernels=kernels)
+        return load_from(folder)
 
     on_base = [s for s in subjects if s.is_adapter or s.folder == base]
     yield from _base_and_adapters(lambda: load(base), on_base, terms_of)
@@ -268,11 +278,6 @@ def _base_and_adapters(
         config = read_json(subject.folder / "adapter_config.json")
         if config.get("modules_to_save") or config.get("bias", "none") != "none":
             model = adapted = terms = None  # PEFT leaves these in the base
-
-
-def dtype_here() -> torch.dtype | str:
-    """A GPU runs the checkpoint's own type, a CPU float32."""
-    return "auto" if torch.cuda.is_available() else torch.float32
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dem.checkpoints import Checkpoint
 from dem.columns import aligned
 from dem.common import load_tokenizer, read_json
 from dem.config import AUTO, Config, hand_weights
+from dem.evaluation.arithmetic import arithmetic
 from dem.evaluation.comparison import Questions, measured_before
 from dem.evaluation.drawing import Tested, test_documents
 from dem.evaluation.inputs import EvaluationInputs
@@ -91,7 +92,8 @@ def plan_evaluation(
     tokenizer = load_tokenizer(base)
     tested = test_documents(inputs.corpora, tokenizer, config.evaluation)
     length, answer = config.data.max_length, config.evaluation.max_new_tokens
-    questions = Questions(tested.documents, inputs.prompts, tokenizer, length, answer, inputs.harness)
+    own = arithmetic(base, config.evaluation.precision)
+    questions = Questions(tested.documents, inputs.prompts, tokenizer, length, answer, own, inputs.harness)
     subjects, after = _subjects(config, layout, base, domains, inputs)
     parts, _, values = measured_before(subjects, questions, config.kernels, layout.evaluated)
     gone = [domain for domain in domains if domain not in inputs.adapters and domain not in inputs.models]

@@ -33,7 +33,7 @@ from dem.corpus import Corpus
 from dem.derived import read_derived, write_derived
 from dem.diffs import Difference, adapter_fingerprint
 from dem.errors import RequestError, WorkError
-from dem.evaluation.comparison import dtype_here
+from dem.evaluation.arithmetic import arithmetic
 from dem.evaluation.documents import Document, encode_documents, fingerprint
 from dem.evaluation.perplexity import drawn
 from dem.evaluation.timing import Timed, count_kept
@@ -211,9 +211,11 @@ def project_differences(
         WorkError: a moment is not finite.
     """
     folder = layout.derived(KIND)
+    own = arithmetic(base, config.evaluation.precision)
     made_of = {
         "format": FORMAT,
         "alpha": config.merge.alpha,
+        "precision": own.name,
         "max_length": config.data.max_length,
         "text": {domain: fingerprint(some) for domain, some in projection.documents.items()},
     }
@@ -225,7 +227,7 @@ def project_differences(
         checkpoint = Checkpoint(base)
         factors = {d: factors_of(own, layout.adapter(d), checkpoint) for d, own in differences.items()}
         reuse_freed_memory()
-        model = load_model(base, dtype_here(), kernels=config.kernels)
+        model = load_model(base, own.dtype, kernels=config.kernels)
         parts = _Parts(layout.derived_parts(KIND), differences, made_of)
         rights, worst = _projected(config, model, checkpoint, factors, projection, parts)
         del model
@@ -335,10 +337,9 @@ def room_for_moments(to_come: int = 0) -> int:
     return int(SHARE_OF_MEMORY * max(free - to_come, 0))
 
 
-def loaded_bytes(base: Path) -> int:
-    """Bytes of the base as it is loaded."""
-    checkpoint, dtype = Checkpoint(base), dtype_here()
-    return checkpoint.size() if dtype == "auto" else checkpoint.parameters() * dtype.itemsize
+def loaded_bytes(base: Path, precision: str) -> int:
+    """Bytes of the base as it is loaded; `precision` is evaluation.precision."""
+    return Checkpoint(base).parameters() * arithmetic(base, precision).dtype.itemsize
 
 
 def _of_group(

@@ -16,12 +16,12 @@ from transformers import PreTrainedModel
 import dem
 from dem.changed_modules import Factors, changed_names, factors_of
 from dem.checkpoints import Checkpoint
-from dem.common import load_model, load_tokenizer, reuse_freed_memory
+from dem.common import load_model, load_tokenizer, log, reuse_freed_memory
 from dem.config import Config, MergeConfig, ParameterWeights, hand_weights
 from dem.corpus import Corpus
 from dem.diffs import Difference
 from dem.errors import RequestError
-from dem.evaluation.comparison import dtype_here
+from dem.evaluation.arithmetic import arithmetic
 from dem.evaluation.documents import Document, encode_documents
 from dem.evaluation.drawing import at_most
 from dem.evaluation.evaluated import Evaluated
@@ -53,7 +53,9 @@ def search_weights(
     checkpoint = Checkpoint(base)
     group_of = groups(config.search.patterns, changed_names(differences))
     reuse_freed_memory()
-    model = load_model(base, dtype_here(), kernels=config.kernels)
+    own = arithmetic(base, config.evaluation.precision)
+    log.info(f"search: precision {own.name}: {own.reason}")
+    model = load_model(base, own.dtype, kernels=config.kernels)
     factors = all_factors(checkpoint, layout, differences, singular=True)
     terms = Terms(model, checkpoint, differences, factors, group_of)
     limits = Limits(config.merge.normalize, config.search.bound)
@@ -66,16 +68,19 @@ def search_weights(
         "groups": config.search.patterns,
         "max_length": config.data.max_length,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "precision": own.name,
         "versions": {m.__name__: m.__version__ for m in (dem, torch, transformers, peft)},
     }
     kept = Evaluated(layout.search_kept, key)
     search = Search(terms, documents, config.data.max_length, config.merge.scale, kept, layout.search_table)
     made = {domain: Difference(*layout.existing_difference(domain)).index.vector_fingerprint for domain in differences}
-    found = find_weights(search, config.search, start, limits, layout.search_summary, {"differences": made})
+    with own.in_force():
+        found = find_weights(search, config.search, start, limits, layout.search_summary, {"differences": made})
     settings, merged = _settings(config, found.domains, found.weights, group_of), differences
     if config.search.fine:
-        own = (terms, factors, differences, documents, found.weights[:, 0], key)
-        merged, found.record["fine"] = refine(config, layout, *own)
+        given = (terms, factors, differences, documents, found.weights[:, 0], key)
+        with own.in_force():
+            merged, found.record["fine"] = refine(config, layout, *given)
         settings = replace(settings, weights=dict.fromkeys(found.domains, 1.0))
     del model, terms, search
     gc.collect()  # before the merge; PEFT's and transformers' layers refer to each other in circles

@@ -39,6 +39,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, MambaConfig, MambaForCausalLM
 
 from dem import mamba
+from dem.evaluation.arithmetic import arithmetic
 from dem.evaluation.comparison import Questions, compare
 from dem.evaluation.documents import Document
 from dem.evaluation.subjects import Subject
@@ -148,9 +149,11 @@ def ours(case: Case) -> Perplexities:
     subjects = [Subject("base", case.base, "base")]
     subjects += [Subject(domain, case.adapter(domain), domain, is_adapter=True) for domain in DOMAINS]
     subjects.append(Subject("merged", case.merged, "merged"))
-    questions = Questions(documents, [], tokenizer, max_length=2048, max_new_tokens=1)
+    questions = Questions(
+        documents, [], tokenizer, max_length=2048, max_new_tokens=1, arithmetic=arithmetic(case.base, "auto")
+    )
     (case.work / "evaluated").mkdir()
-    results = compare(case.base, subjects, questions, False, lambda name: case.work / "evaluated" / f"{name}.json")
+    results = compare(case.base, subjects, questions, "auto", lambda name: case.work / "evaluated" / f"{name}.json")
     return {r.name: {domain: scores.perplexity for domain, scores in r.scores.items()} for r in results}
 
 

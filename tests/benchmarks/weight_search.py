@@ -24,7 +24,7 @@ from dem.checkpoints import Checkpoint
 from dem.command_line import parse_request
 from dem.common import base_folder, load_model, load_tokenizer, peak_memory_gib, start_log
 from dem.corpus import Corpus
-from dem.evaluation.comparison import dtype_here
+from dem.evaluation.arithmetic import arithmetic
 from dem.evaluation.documents import encode_documents
 from dem.evaluation.evaluated import Evaluated
 from dem.evaluation.intervals import changes
@@ -50,7 +50,9 @@ def main() -> None:
     checkpoint = Checkpoint(base)
     differences = open_differences(config.domains, layout, checkpoint)
     documents = tune_documents(config, layout, base, config.domains)
-    terms = open_terms(load_model(base, dtype_here(), kernels="auto"), checkpoint, layout, differences)
+    terms = open_terms(
+        load_model(base, arithmetic(base, "auto").dtype, kernels="auto"), checkpoint, layout, differences
+    )
     losses = Losses(terms, documents, config.data.max_length)
     tokens = sum(losses.tokens.values())
 
