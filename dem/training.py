@@ -31,6 +31,7 @@ from dem.convergence import ConvergenceLog, ProgressBar, blocks_after
 from dem.errors import RequestError, SharedError, WorkError
 from dem.gpu_memory import out_of_memory
 from dem.gpu_presence import unseen_gpu
+from dem.half_precision import round_once
 from dem.layout import RUN_RECORD
 from dem.run_record import WITHOUT_EFFECT, changes, hours_not_reached, read_record
 from dem.shared_trainer import Rehearsal, SharedTrainer, TooLittleMemory
@@ -179,6 +180,8 @@ def run_training(
         choose_loss_at_first_batch(model.get_base_model(), log.info)
     else:
         log.info(use_chunked_loss(model.get_base_model()))
+    if precision != "fp32" and not processes.sharding():
+        round_once(model)
     if not len(blocks.tune):
         log.info("eval_loss is not measured: no document fell into the tune split; raise data.tune_fraction")
     untrained = {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
