@@ -102,6 +102,19 @@ def test_terms_are_the_merged_weights(workplace, kind):
     assert changed == []
 
 
+def test_in_half_precision_only_the_first_product_of_a_term_is_in_float32(workplace):
+    place, weights = make_place(workplace), np.array([[0.7], [-0.4]])
+    full, _ = open_terms(place)
+    exact = Losses(full, {"web": documents(1)}, 1000).at(weights, gradient=True)
+    model = AutoModelForCausalLM.from_pretrained(place.base, dtype=torch.bfloat16).eval()
+    terms, _ = open_terms(place, model)
+    assert {(p.left.dtype, p.right.dtype) for p in terms._products.values()} == {(torch.bfloat16, torch.float32)}
+    half = Losses(terms, {"web": documents(1)}, 1000).at(weights, gradient=True)
+    np.testing.assert_allclose(half.losses, exact.losses, rtol=2e-3)
+    apart = np.linalg.norm(half.jacobian - exact.jacobian) / np.linalg.norm(exact.jacobian)
+    assert 0 < apart < 0.1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_the_slopes(workplace, kind):
     place = make_place(workplace, **KINDS[kind])

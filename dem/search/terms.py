@@ -24,7 +24,10 @@ from dem.search.numbering import group_numbers, numbered
 
 @dataclass(frozen=True)
 class _Product:
-    """The joined factors of one module's changes of the parameter `name`."""
+    """The joined factors of one module's changes of the parameter `name`.
+
+    The left one is in half precision where the model is: what it gives is added to what has been rounded to that.
+    """
 
     name: str
     left: torch.Tensor
@@ -93,7 +96,9 @@ class Terms:
         if any(pair is None for pair in own):
             return None
         lefts, rights = zip(*own, strict=True)
-        return _Product(name, torch.cat(lefts, 1).to(device), torch.cat(rights).to(device))
+        dtype = self.model.get_input_embeddings().weight.dtype
+        half = dtype if dtype in (torch.float16, torch.bfloat16) else torch.float32
+        return _Product(name, torch.cat(lefts, 1).to(device, half), torch.cat(rights).to(device))
 
     @contextmanager
     def applied(self, weights: np.ndarray, gradient: bool) -> Iterator[None]:
@@ -147,7 +152,7 @@ class Terms:
     def _adding(self, product: _Product):
         def add(_: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
             narrow = F.linear(inputs[0].float(), product.right) * self.weights.view(-1)[self._joined[product.name]]
-            return output + F.linear(narrow, product.left).to(output.dtype)
+            return output + F.linear(narrow.to(product.left.dtype), product.left).to(output.dtype)
 
         return add
 
