@@ -213,19 +213,24 @@ def load_model(
     Raises:
         RequestError: a weight is missing or cannot be read, or a native checkpoint holds one too many; or the folder
             holds an adapter beside the model, which transformers would attach; or `kernels` cannot be had.
+        WorkError: it does not fit into memory.
     """
     from dem import mamba
 
     require_whole(folder, f"the model in {folder}")
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    # Tensor by tensor, so that a GPU's model is never whole in this machine's own memory.
+    straight = {} if place.type == "cpu" else {"device_map": place}
     with (
         damage_named(f"the model in {folder} cannot be loaded"),
+        _memory_told(folder),
         _kept_in_float32(folder, SENSITIVE_TO_ROUNDING if to_train else ()),
     ):
         if config := native.transformers_config(folder):
-            model, report = _load_native(folder, config, dtype)
+            model, report = _load_native(folder, config, dtype, straight)
         else:
             model, report = transformers.AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
+                folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True, **straight
             )
     if missing := sorted(report["missing_keys"]):
         raise RequestError(f"the model in {folder} lacks {len(missing)} of its weights, such as {missing[0]}")
@@ -233,15 +238,27 @@ def load_model(
         if to_train or kernel not in _TOLD:  # stage 3 loads several models
             log.info(kernel)
         _TOLD.add(kernel)
+    with _memory_told(folder):
+        return model.to(place).eval()
+
+
+@contextmanager
+def _memory_told(folder: Path) -> Iterator[None]:
+    """While it lasts, memory that does not suffice for the model in `folder` is told in one line.
+
+    Raises:
+        WorkError: it did not.
+    """
     try:
-        return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        yield
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        free, whole = (size / 2**30 for size in torch.cuda.mem_get_info())
-        raise WorkError(
-            f"the model in {folder} does not fit into the GPU: {free:.1f} of its {whole:.1f} GiB are free"
-        ) from None
+        where = "this machine's memory"
+        if torch.cuda.is_available():
+            free, whole = (size / 2**30 for size in torch.cuda.mem_get_info())
+            where = f"the GPU: {free:.1f} of its {whole:.1f} GiB are free"
+        raise WorkError(f"the model in {folder} does not fit into {where}") from None
 
 
 def stored_names(model: "PreTrainedModel", checkpoint: Checkpoint) -> dict[str, str]:
@@ -274,11 +291,13 @@ def _kept_in_float32(folder: Path, patterns: tuple[str, ...]) -> Iterator[None]:
         model_class._keep_in_fp32_modules_strict = kept
 
 
-def _load_native(folder: Path, config: "PreTrainedConfig", dtype: torch.dtype | str) -> "tuple[PreTrainedModel, dict]":
+def _load_native(
+    folder: Path, config: "PreTrainedConfig", dtype: torch.dtype | str, straight: dict[str, torch.device]
+) -> "tuple[PreTrainedModel, dict]":
     checkpoint = Checkpoint(folder)
     weights = {name: checkpoint.read(name) for name in checkpoint}
     model, report = transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
-        None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
+        None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True, **straight
     )
     if unexpected := sorted(report["unexpected_keys"]):
         raise RequestError(f"{folder / native.WEIGHTS} holds {unexpected[0]}, which by its config.json does not exist")

@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 
 import datasets
-import psutil
 import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
@@ -294,8 +293,6 @@ def _why_no_step(model: PeftModel, config: Config, memory: Memory) -> str | None
     least = memory.of(1 if gpu else config.training.batch_size)  # a GPU takes in parts what does not fit at once
     if least > memory_free():
         return f"no step can be tried here, which needs about {in_bytes(least)} of memory"
-    if memory.weights > psutil.virtual_memory().available:
-        return f"the model cannot be loaded here: {in_bytes(memory.weights)} pass through this machine's own memory"
     seconds = 0.0 if gpu else least_seconds(model, config)
     if seconds > TOO_LONG:
         return f"no step is tried here, which takes {in_hours(seconds)} or more: as long as its matrix products alone"

@@ -6,8 +6,10 @@ import sys
 
 import pytest
 import torch
+import transformers
 
 from dem import common, gpu_memory
+from dem.errors import WorkError
 from dem.gpu_memory import out_of_memory
 
 SHORT = [
@@ -103,6 +105,29 @@ def test_a_gpu_that_only_emulates_bfloat16_does_not_have_it(card):
     assert common.choose_precision("fp16").reason == "as asked"
     card.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
     assert common.choose_precision("bf16").name == "bf16"
+
+
+@pytest.mark.parametrize("error", SHORT[:2], ids=str)
+def test_a_model_that_does_not_fit_is_told_in_one_line(card, workplace, error):
+    def from_pretrained(*_, device_map, **__):
+        assert device_map == torch.device("cuda")  # it goes there straight
+        raise error
+
+    card.setattr(torch.cuda, "mem_get_info", lambda: (1 << 30, 3 << 30))
+    card.setattr(transformers.AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    with pytest.raises(WorkError, match=r"does not fit into the GPU: 1\.0 of its 3\.0 GiB are free"):
+        common.load_model(workplace.base, torch.float16, kernels="auto")
+
+
+@pytest.mark.parametrize("to_train", [False, True])
+def test_a_model_goes_where_it_is_told_with_each_weight_in_its_type(workplace, to_train):
+    there, here = (
+        common.load_model(workplace.base, torch.bfloat16, kernels="auto", to_train=to_train, device=device)
+        for device in ("meta", "cpu")
+    )
+    types = {name: parameter.dtype for name, parameter in here.named_parameters()}
+    assert {p.device.type for p in there.parameters()} == {"meta"} and not hasattr(there, "hf_device_map")
+    assert {name: p.dtype for name, p in there.named_parameters()} == types
 
 
 def test_what_was_reserved_is_told_beside_what_was_used(card):
