@@ -307,6 +307,7 @@ def _arguments(config: Config, blocks: TrainingBlocks, precision: str, state: Pa
         report_to="none",
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
+        accelerator_config={"non_blocking": torch.cuda.is_available()},
         log_level_replica="error",  # as start_log has it for the main process
         ddp_find_unused_parameters=False,  # WatchAdapters finds them, and refuses
     )

@@ -1,5 +1,6 @@
 """What watches a training: that every adapter learns, that the loss is a number, that a signal loses nothing."""
 
+import math
 import signal
 
 import torch
@@ -93,19 +94,31 @@ class StopOnSignal(TrainerCallback):
 
 
 class FiniteTrainer(Trainer):
-    """A Trainer that stops at the first loss that is not a number."""
+    """A Trainer that stops before a step one of whose losses is not a number."""
+
+    def __init__(self, *arguments, **keywords):
+        """See Trainer."""
+        self._unseen: list[tuple[torch.Tensor, torch.Tensor]] = []
+        super().__init__(*arguments, **keywords)
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         """One forward and backward pass; see Trainer."""
         loss = super().training_step(model, inputs, num_items_in_batch)
-        mistake = None
-        if not torch.isfinite(loss):
-            step = self.state.global_step + 1
-            start = self.processing_class.decode(inputs["input_ids"][0, :20]) if self.processing_class else ""
-            mistake = (
-                f"the loss is {float(loss)} at step {step}, in the batch that begins with {start!r}; lower "
-                "training.learning_rate, or take precision bf16 or fp32"
-            )
-        if mistake := processes.first_message(mistake):
+        self._unseen.append((loss.detach(), inputs["input_ids"][0, :20]))
+        # Only at the last part of a step: to look at a loss is to wait for the device.
+        if self.accelerator.sync_gradients and (mistake := processes.first_message(self._mistake())):
             raise SharedError(mistake)
         return loss
+
+    def _mistake(self) -> str | None:
+        """What is wrong with the first loss since it was last asked that is no number; None if there is none."""
+        (losses, starts), self._unseen = zip(*self._unseen, strict=True), []
+        values = torch.stack(losses).tolist()
+        bad = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
+        if bad is None:
+            return None
+        start = self.processing_class.decode(starts[bad]) if self.processing_class else ""
+        return (
+            f"the loss is {values[bad]} at step {self.state.global_step + 1}, in the batch that begins with {start!r}; "
+            "lower training.learning_rate, or take precision bf16 or fp32"
+        )

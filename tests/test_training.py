@@ -6,9 +6,11 @@ import os
 import re
 import signal
 import time
+import types
 
 import pytest
 import torch
+import transformers
 from conftest import make_base, make_workplace, split_off, wait_for
 from safetensors.torch import load_file, save_file
 from test_mamba import fused_kernel_stand_in
@@ -17,7 +19,7 @@ from transformers.models.mamba import modeling_mamba
 
 from dem import chunked_loss, convergence, mamba, training, training_checks, training_states
 from dem.chunked_loss import summed_loss, use_chunked_loss
-from dem.errors import WorkError
+from dem.errors import SharedError, WorkError
 
 
 def adapter_of(place) -> dict[str, torch.Tensor]:
@@ -313,3 +315,17 @@ def seconds_of_rows(place) -> list[float]:
 
 def logged_steps(table: str) -> list[tuple[str, str]]:
     return [(row["step"], row["learning_rate"]) for row in csv.DictReader(table.splitlines())]
+
+
+def test_a_loss_that_is_no_number_is_found_at_the_end_of_its_step(monkeypatch):
+    losses = iter([1.0, float("inf"), float("nan"), 2.0])
+    monkeypatch.setattr(transformers.Trainer, "training_step", lambda *_: torch.tensor(next(losses)))
+    trainer = training_checks.FiniteTrainer.__new__(training_checks.FiniteTrainer)
+    trainer._unseen, trainer.state = [], transformers.TrainerState(global_step=4)
+    trainer.processing_class = types.SimpleNamespace(decode=lambda ids: f"text {int(ids[0])}")
+    trainer.accelerator = types.SimpleNamespace(sync_gradients=False)
+    for number in range(3):
+        trainer.training_step(None, {"input_ids": torch.tensor([[number, 0]])})
+    trainer.accelerator.sync_gradients = True
+    with pytest.raises(SharedError, match="the loss is inf at step 5, in the batch that begins with 'text 1'"):
+        trainer.training_step(None, {"input_ids": torch.tensor([[3, 0]])})

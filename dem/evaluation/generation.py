@@ -129,11 +129,9 @@ class _ReadOn(LogitsProcessor):
         place = input_ids.shape[1]
         if place >= self._next.shape[1]:
             return scores
-        known = self._next[:, place]
-        rows = (known >= 0).nonzero()[:, 0]
-        scores[rows] = -torch.inf
-        scores[rows, known[rows]] = 0
-        return scores
+        known = self._next[:, place, None]
+        only = torch.full_like(scores, -torch.inf).scatter_(1, known.clamp(min=0), 0.0)
+        return torch.where(known >= 0, only, scores)  # without asking the device which rows these are
 
 
 class _RowEnds(StoppingCriteria):

@@ -65,7 +65,7 @@ def score(
         nll = np.zeros(len(documents))
         for batch in batches(pieces, tokens):
             ids, targets = padded([window for _, window in batch])
-            each = nll_of(model, ids.to(device), targets.to(device))
+            each = nll_of(model, ids.to(device), targets)
             np.add.at(nll, [number for number, _ in batch], each.sum(1, dtype=torch.float64).cpu().numpy())
             tell(sum(len(window) - 1 for _, window in batch))
         return nll
@@ -108,24 +108,35 @@ def padded(batch: list[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _by_hidden_states(model: PreTrainedModel, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Negative log-likelihood of each target, float32 in their shape; 0 where there is none."""
-    hidden = model.base_model(input_ids=ids, use_cache=False)[0]
-    wanted = targets != -100
+    """Negative log-likelihood of each target, float32 in their shape, on the device of `ids`; 0 where there is none.
+
+    The targets are on the CPU: on a GPU, to find those that there are would be to wait for it.
+    """
+    places, wanted = _wanted(targets, ids.device)
+    hidden = model.base_model(input_ids=ids, use_cache=False)[0].flatten(0, 1)[places]
     logits_of = _head(model)
     positions = max(LOGITS_AT_ONCE[ids.device.type] // model.get_input_embeddings().weight.shape[0], 1)
-    pieces = zip(hidden[wanted].split(positions), targets[wanted].split(positions), strict=True)
-    nll = torch.zeros(targets.shape, device=ids.device)
-    nll[wanted] = torch.cat([_nll(logits_of(h), t) for h, t in pieces])
-    return nll
+    pieces = zip(hidden.split(positions), wanted.split(positions), strict=True)
+    return _spread(torch.cat([_nll(logits_of(h), t) for h, t in pieces]), places, targets.shape)
 
 
 def _by_logits(model: PreTrainedModel, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The same, from the logits of all positions."""
-    logits = model(input_ids=ids, use_cache=False).logits
-    wanted = targets != -100
-    nll = torch.zeros(targets.shape, device=ids.device)
-    nll[wanted] = _nll(logits[wanted].float(), targets[wanted])
-    return nll
+    places, wanted = _wanted(targets, ids.device)
+    logits = model(input_ids=ids, use_cache=False).logits.flatten(0, 1)[places]
+    return _spread(_nll(logits.float(), wanted), places, targets.shape)
+
+
+def _wanted(targets: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """The places of all targets that there are, in flat order, and these targets."""
+    places = (targets.flatten() != -100).nonzero()[:, 0]
+    return places.to(device), targets.flatten()[places].to(device)
+
+
+def _spread(values: torch.Tensor, places: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """The values in their places; 0 elsewhere."""
+    spread = torch.zeros(shape.numel(), dtype=torch.float32, device=values.device)
+    return spread.index_copy_(0, places, values).view(shape)
 
 
 def _nll(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

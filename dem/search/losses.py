@@ -86,7 +86,9 @@ class Losses:
         device = next(model.parameters()).device
         total = 0.0
         for batch in parts:
-            ids, targets = (each.to(device) for each in padded([window for _, window in batch]))
+            ids, targets = padded([window for _, window in batch])
+            count = int((targets != -100).sum())  # before they are where it would have to be waited for
+            ids, targets = ids.to(device), targets.to(device)
             if self._head_is_all:
                 hidden = model.base_model(input_ids=ids, use_cache=False)[0]
                 loss, _ = summed_loss(hidden, targets, model.get_output_embeddings(), logit_factor(model))
@@ -97,5 +99,5 @@ class Losses:
                 )
             loss.backward()
             total += float(loss.detach())
-            progress(int((targets != -100).sum()))
+            progress(count)
         return total

@@ -114,8 +114,9 @@ class Terms:
         undo = _recompute_layers(self.model) if gradient else []
         try:
             self.model.requires_grad_(False)
+            flat = self.weights.detach().flatten().tolist()
             for name, parameters in self.slow.items():
-                self._set(name, parameters, gradient)
+                self._set(name, parameters, flat, gradient)
             yield
         finally:
             for hook in hooks:
@@ -157,12 +158,12 @@ class Terms:
         return add
 
     @torch.no_grad()
-    def _set(self, name: str, parameters: list[nn.Parameter], gradient: bool) -> None:
+    def _set(self, name: str, parameters: list[nn.Parameter], weights: list[float], gradient: bool) -> None:
         value = self._checkpoint.read(name).to(torch.float32, copy=True)
         for domain in self.domains:
             if name not in self._differences[domain]:
                 continue
-            if weight := float(self.weights.view(-1)[self.numbering.of[domain, name][0]]):
+            if weight := weights[int(self.numbering.of[domain, name][0])]:
                 value += weight * self._differences[domain].read(name).view(value.shape)
         for parameter in parameters:
             parameter.copy_(value.view(parameter.shape)).requires_grad_(gradient)
