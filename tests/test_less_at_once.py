@@ -90,7 +90,9 @@ def test_gradients_of_a_backward_pass_that_failed_half_way_do_not_count(workplac
     terms, _ = open_terms(make_place(workplace, modules_to_save=["norm_f"], targets=("in_proj", "embeddings")))
     start_log(None, said=(said := []))
     losses, weights = Losses(terms, {"web": documents(1)}, 30), np.array([[0.3], [0.4]])
-    plain, failed = losses.at(weights, gradient=True), []
+    (norm,), take, taken, failed = terms.slow["backbone.norm_f.weight"], terms.take_gradient, [], []
+    terms.take_gradient = lambda: taken.append(norm.grad.clone()) or take()
+    plain = losses.at(weights, gradient=True)
 
     def no_room(module, inputs, output):
         def fail(gradient):
@@ -107,6 +109,7 @@ def test_gradients_of_a_backward_pass_that_failed_half_way_do_not_count(workplac
     assert failed and "gradients: " in told(said)[0] and sum(progress) == losses.tokens["web"]
     np.testing.assert_allclose(ours.losses, plain.losses, rtol=1e-6)
     np.testing.assert_allclose(ours.jacobian, plain.jacobian, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(taken[1], taken[0], rtol=1e-4, atol=1e-4)  # which comes first, and so was left behind
 
 
 def test_answers(model, tokenizer, said):
