@@ -198,7 +198,10 @@ def test_batches_change_nothing_and_letters_cost_one_row_a_question(tmp_path, mo
     from dem.evaluation import harness_model
 
     shapes = []
-    model.register_forward_pre_hook(lambda _, args: shapes.append(tuple(args[0].shape)))
+    monkeypatch.setattr(harness_model, "head_is_all", lambda model: True)  # which it is, as other tests find
+    model.base_model.register_forward_pre_hook(
+        lambda _, args, named: shapes.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
     work = prepared(write(tmp_path / "q.jsonl", make_rows(30)))
     monkeypatch.setitem(harness_model.TOKENS_AT_ONCE, "cpu", 10_000)
     together = run_harness(model, tokenizer, work)
@@ -208,6 +211,17 @@ def test_batches_change_nothing_and_letters_cost_one_row_a_question(tmp_path, mo
     assert run_harness(model, tokenizer, work) == together
     assert len(shapes) > 5 and sum(rows for rows, _ in shapes) == 30
     assert all(rows == 1 or rows * length <= 200 for rows, length in shapes)
+
+
+@needs_harness
+@pytest.mark.parametrize("style", ["letters", "cloze"])
+def test_by_all_logits_it_is_the_same(tmp_path, model, tokenizer, monkeypatch, style):
+    from dem.evaluation import harness_model
+
+    work = prepared(write(tmp_path / "q.jsonl", make_rows(12)), style=style)
+    by_head = run_harness(model, tokenizer, work)
+    monkeypatch.setattr(harness_model, "head_is_all", lambda model: False)
+    assert run_harness(model, tokenizer, work) == by_head
 
 
 @needs_harness
@@ -237,7 +251,7 @@ def test_an_adapter_counts_and_model_and_tokenizer_stay_as_they_were(tmp_path, t
     ids = torch.arange(3, 40)[None]
     with torch.no_grad():
         before = adapted(ids).logits
-    found = run_harness(adapted, bare, prepared(write(tmp_path / "q.jsonl", make_rows(8))))
+    found = run_harness(adapted.get_base_model(), bare, prepared(write(tmp_path / "q.jsonl", make_rows(8))))
     assert "failed" not in found["mine"] and bare.pad_token is None
     with torch.no_grad():
         assert torch.equal(adapted(ids).logits, before)

@@ -10,12 +10,14 @@ from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from dem.evaluation.perplexity import LOGITS_AT_ONCE, TOKENS_AT_ONCE
+from dem.evaluation.perplexity import LOGITS_AT_ONCE, TOKENS_AT_ONCE, head_is_all, head_of, padded
 from dem.less_at_once import Progress, as_much_as_fits
 from dem.positions import position_limit
 
 TokenRequest = tuple[tuple[str, str], list[int], list[int]]
 """Context and continuation: as texts, then as token ids."""
+Row = tuple[int, ...]
+"""Token ids of an input."""
 
 
 @contextmanager
@@ -46,7 +48,9 @@ class LoadedModel(HFLM):
         """Requests so far that were longer than the model's context and lost their beginning."""
         embedding = model.get_input_embeddings().weight
         at_once = TOKENS_AT_ONCE[embedding.device.type]
-        self._tokens_at_once = min(LOGITS_AT_ONCE[embedding.device.type] // embedding.shape[0], at_once)
+        self._positions = max(LOGITS_AT_ONCE[embedding.device.type] // embedding.shape[0], 1)
+        self._head_is_all = head_is_all(model)
+        self._tokens_at_once = at_once if self._head_is_all else min(self._positions, at_once)
         self.batch_size_per_gpu = max(at_once // self.max_length, 1)  # of what is generated
 
     def tok_encode(self, string: str, *args: Any, **settings: Any) -> list[int]:
@@ -58,23 +62,41 @@ class LoadedModel(HFLM):
         """Log-likelihood of each continuation, and whether it is the most likely one, token by token."""
         self.bar.total = (self.bar.total or 0) + len(requests)
         self.shortened += sum(len(context) + len(more) > self.max_length + 1 for _, context, more in requests)
-        of_generation, likelihoods = self.batch_size_per_gpu, super()._loglikelihood_tokens
+        results: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
 
-        def measure(tokens: int, tell: Progress) -> list[tuple[float, bool]]:
-            results: dict[int, tuple[float, bool]] = {}
-            for numbers, rows in self._batches(requests, tokens):
-                self.batch_size_per_gpu = rows
-                some = [requests[number] for number in numbers]
-                results.update(zip(numbers, likelihoods(some, disable_tqdm=True), strict=True))
-                tell(len(some))
-            return [results[number] for number in range(len(requests))]
+        def measure(tokens: int, tell: Progress) -> None:
+            for rows in self._batches(requests, tokens):
+                asked = [(row, number) for row, (_, numbers) in enumerate(rows) for number in numbers]
+                found = self._scored([ids for ids, _ in rows], [(row, requests[number][2]) for row, number in asked])
+                for (_, number), result in zip(asked, found, strict=True):
+                    results[number] = result
+                tell(len(asked))
 
         longest = max((len(context) + len(more) - 1 for _, context, more in requests), default=0)
-        try:
-            least = min(longest, self.max_length)
-            return as_much_as_fits("harness", measure, self._tokens_at_once, least, self.bar.update)
-        finally:
-            self.batch_size_per_gpu = of_generation
+        least = min(longest, self.max_length)
+        as_much_as_fits("harness", measure, self._tokens_at_once, least, self.bar.update)
+        return results
+
+    @torch.inference_mode()
+    def _scored(self, rows: list[Row], asked: list[tuple[int, list[int]]]) -> list[tuple[float, bool]]:
+        """For each of `asked`, the number of a row and the tokens that continue it, what `_loglikelihood_tokens` gives.
+
+        A continuation's last token is in no row, so that its first one follows what comes so many tokens before the
+        row's end. Only where one is scored are there logits; HFLM makes all of them, and few prompts go together.
+        """
+        ids, _ = padded(rows)
+        starts = [row * ids.shape[1] + len(rows[row]) - len(more) for row, more in asked]
+        places = torch.cat([torch.arange(len(more)) + at for at, (_, more) in zip(starts, asked, strict=True)])
+        wanted = torch.tensor([token for _, more in asked for token in more], dtype=torch.long)
+        ids, places, wanted = (each.to(self.device) for each in (ids, places, wanted))
+        if self._head_is_all:
+            states, logits_of = self.model.base_model(input_ids=ids, use_cache=False)[0], head_of(self.model)
+        else:
+            states, logits_of = self.model(input_ids=ids, use_cache=False).logits, torch.Tensor.float
+        pieces = zip(states.flatten(0, 1)[places].split(self._positions), wanted.split(self._positions), strict=True)
+        each = torch.cat([_told(logits_of(some), tokens) for some, tokens in pieces], 1).cpu()
+        by_continuation = each.split([len(more) for _, more in asked], 1)
+        return [(float(likelihoods.sum()), bool(best.all())) for likelihoods, best in by_continuation]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """The continuation of each request, up to where it says; see HFLM."""
@@ -89,18 +111,21 @@ class LoadedModel(HFLM):
         finally:
             self.batch_size_per_gpu = usual
 
-    def _batches(self, requests: list[TokenRequest], tokens: int) -> Iterator[tuple[list[int], int]]:
-        """Numbers of requests of like length, at most so many `tokens`, and how many rows they are.
-
-        HFLM computes equal inputs once.
-        """
-        inputs: dict[tuple[int, ...], list[int]] = {}
+    def _batches(self, requests: list[TokenRequest], tokens: int) -> Iterator[list[tuple[Row, list[int]]]]:
+        """What goes through the model together, at most so many `tokens` and longest first: rows with the numbers of
+        the requests that each is for. Equal rows are one, such as those of a question whose letters are scored."""
+        rows: dict[Row, list[int]] = {}
         for number, (_, context, more) in enumerate(requests):
-            inputs.setdefault((*context, *more[:-1]), []).append(number)
-        longest_first = sorted(inputs, key=len, reverse=True)
+            rows.setdefault(tuple([*context, *more][-(self.max_length + 1) : -1]), []).append(number)
+        longest_first = sorted(rows.items(), key=lambda row: len(row[0]), reverse=True)
         start = 0
         while start < len(longest_first):
-            rows = max(tokens // min(len(longest_first[start]), self.max_length), 1)
-            batch = longest_first[start : start + rows]
-            yield [number for ids in batch for number in inputs[ids]], rows
-            start += rows
+            count = max(tokens // len(longest_first[start][0]), 1)
+            yield longest_first[start : start + count]
+            start += count
+
+
+def _told(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Of each row of logits the log-likelihood of the wanted token, and 1 if that is the most likely one; (2, rows)."""
+    likelihoods = logits.log_softmax(1).gather(1, wanted[:, None])[:, 0]
+    return torch.stack([likelihoods, (logits.argmax(1) == wanted).to(likelihoods.dtype)])

@@ -114,7 +114,7 @@ def _by_hidden_states(model: PreTrainedModel, ids: torch.Tensor, targets: torch.
     """
     places, wanted = _wanted(targets, ids.device)
     hidden = model.base_model(input_ids=ids, use_cache=False)[0].flatten(0, 1)[places]
-    logits_of = _head(model)
+    logits_of = head_of(model)
     positions = max(LOGITS_AT_ONCE[ids.device.type] // model.get_input_embeddings().weight.shape[0], 1)
     pieces = zip(hidden.split(positions), wanted.split(positions), strict=True)
     return _spread(torch.cat([_nll(logits_of(h), t) for h, t in pieces]), places, targets.shape)
@@ -149,7 +149,7 @@ def _nll(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return logits.sub_(largest).exp_().sum(1).log_() + largest[:, 0] - own
 
 
-def _head(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
+def head_of(model: PreTrainedModel) -> Callable[[torch.Tensor], torch.Tensor]:
     """The function from hidden states to logits in float32, which may be overwritten."""
     head, factor = model.get_output_embeddings(), logit_factor(model)
 
@@ -169,6 +169,6 @@ def head_is_all(model: PreTrainedModel) -> bool:
     embedding = model.get_input_embeddings().weight
     ids = trial_ids(model)
     plain = model(input_ids=ids, use_cache=False).logits.float()
-    ours = _head(model)(model.base_model(input_ids=ids, use_cache=False)[0])
+    ours = head_of(model)(model.base_model(input_ids=ids, use_cache=False)[0])
     close = 1e-4 if embedding.dtype == torch.float32 else 1e-2
     return bool((plain - ours).abs().max() <= close * plain.abs().max())
