@@ -52,6 +52,8 @@ def test_an_old_gpu_is_not_asked_for_what_it_only_emulates(old_card, workplace):
     for asked, name in (("auto", "fp32"), ("tf32", "fp32"), ("bf16", "fp16"), ("fp16", "fp16")):
         assert arithmetic(workplace.base, asked).name == name
     assert "--evaluation.precision fp16" in arithmetic(workplace.base, "auto").reason
+    stored = arithmetic(stored_in(workplace.base, torch.bfloat16), "auto")
+    assert stored == Arithmetic("fp16", "as the base is stored it would be bf16, which this GPU does not have")
 
 
 def test_products_are_short_only_while_they_may_be():

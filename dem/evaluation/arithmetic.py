@@ -12,6 +12,8 @@ from dem.checkpoints import DTYPES, Checkpoint
 from dem.common import has_bf16
 
 BITS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+INSTEAD = {"tf32": "fp32", "bf16": "fp16"}
+"""What an older GPU runs in place of what it does not have."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +47,19 @@ def arithmetic(base: Path, asked: str) -> Arithmetic:
     """What `evaluation.precision` means here, for the base in this folder; all models are run alike."""
     if not torch.cuda.is_available():
         return Arithmetic("fp32", "a CPU computes in fp32")
-    if asked == "auto":
-        return _as_stored(base)
-    if asked in ("bf16", "tf32") and not has_bf16():
-        instead = {"bf16": "fp16", "tf32": "fp32"}[asked]
-        return Arithmetic(instead, f"{asked} was asked for and this GPU does not have it")
-    return Arithmetic(asked, "as asked")
+    name, reason = _as_stored(base) if asked == "auto" else (asked, "as asked")
+    if name in INSTEAD and not has_bf16():  # which came to NVIDIA's cards together with TF32
+        return Arithmetic(INSTEAD[name], f"{reason} it would be {name}, which this GPU does not have")
+    return Arithmetic(name, reason)
 
 
-def _as_stored(base: Path) -> Arithmetic:
-    stored = stored_dtype(base)
+def _as_stored(base: Path) -> tuple[str, str]:
+    """The name of the base's own numbers, and why that."""
+    stored, half = stored_dtype(base), "bf16" if has_bf16() else "fp16"
     if stored in (torch.float16, torch.bfloat16):
-        return Arithmetic({torch.float16: "fp16", torch.bfloat16: "bf16"}[stored], "as the base is stored")
-    half = "bf16" if has_bf16() else "fp16"
-    return Arithmetic(
-        "tf32" if has_bf16() else "fp32",
-        f"the base is stored in {stored}; faster and in half the memory: --evaluation.precision {half}",
-    )
+        return {torch.float16: "fp16", torch.bfloat16: "bf16"}[stored], "as the base is stored"
+    name = "tf32" if has_bf16() else "fp32"
+    return name, f"the base is stored in {stored}; faster and in half the memory: --evaluation.precision {half}"
 
 
 def stored_dtype(base: Path) -> torch.dtype:
