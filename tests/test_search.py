@@ -469,6 +469,7 @@ def test_a_dry_run_searches_nothing(trained, capsys):
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("chosen", [[], ["web", "학교"], ["web", "학교", "아주_긴_이름의_도메인_하나"]])
 @pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.pictures
 def test_pictures_show_any_two_or_three_domains_by_their_names(tmp_path, chosen, normalize):
     domains = ["web", "학교", "아주_긴_이름의_도메인_하나"]
     evaluate, _, _ = bowl(np.random.default_rng(1), 3, 3)
