@@ -18,6 +18,7 @@ from dem.config_types import (
     FilePath,
     Flag,
     Fraction,
+    Hours,
     LearningRate,
     ModelSource,
     NonNegativeFloat,
@@ -77,6 +78,12 @@ class TrainingConfig(Section):
     """Blocks per optimiser step."""
     epochs: Epochs = 1
     """Passes over the domain's training blocks."""
+    max_steps: PositiveInt | None = None
+    """Optimiser steps at most; the learning rate falls to 0 over them. A mixture takes as many tokens as all domains'
+    trainings together then. Without it, epochs decide."""
+    max_hours: Hours | None = None
+    """Hours at most (of a mixture: for each domain), evaluations included. The first steps tell how many fit, and over
+    these the learning rate falls to 0, whatever comes later. Without it, there is no limit."""
     precision: Literal["fp16", "bf16", "fp32"] = "fp16"
     """Arithmetic of the forward pass on a GPU; a CPU always computes in fp32."""
     gradient_checkpointing: Flag = True
@@ -123,6 +130,8 @@ def _plan_weights() -> dict[str, float]:
 
 TRAINING_SECONDS = 2 * 3600
 """What the plan gives the training of a domain."""
+STAGE_3_SECONDS = 20 * 60
+"""What it gives search, merge and evaluation together."""
 
 METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "weighted_sum": ("weights", "normalize"),
@@ -313,6 +322,11 @@ class EvaluationConfig(Section):
     it does not, the shipped prompts serve."""
     max_new_tokens: AnswerLength = 128
     """Longest answer to a prompt, in tokens."""
+    tokens: PositiveInt | None = None
+    """Tokens of each domain's test documents that perplexity is measured on, at most (whole documents, drawn at random,
+    the same for all models); without it, all."""
+    seed: Seed = 42
+    """Of the choice of these documents."""
     judge: JudgeConfig | None = None
     """A model that rates the answers; without one, people do (results/rating_sheet.html)."""
     harness: HarnessConfig | None = None

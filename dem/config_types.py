@@ -102,6 +102,8 @@ Rank = _whole(1, 65_536)
 # What float32 holds. Far lower rates are too high already; that shows in the loss, which the training watches.
 LearningRate = _number(gt=0, le=3e38)
 Epochs = _number(gt=0, le=100_000)
+# A century.
+Hours = _number(gt=0, le=1_000_000)
 # A day; a socket takes no more than 292 years.
 Seconds = _number(gt=0, le=86_400)
 Retries = _whole(0, 100)

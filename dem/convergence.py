@@ -12,6 +12,8 @@ from transformers.trainer_callback import ProgressCallback
 
 from dem.atomic import write_text
 from dem.common import log, peak_memory_gib
+from dem.config import TRAINING_SECONDS
+from dem.training_hours import evaluations_until, last_evaluation
 from dem.training_states import saving
 
 COLUMNS = (
@@ -40,10 +42,14 @@ class ConvergenceLog(TrainerCallback):
     second are those of training alone, without evaluation, since this process began.
     """
 
-    def __init__(self, table: Path, blocks: int, batch_size: int, max_length: int):
-        """`blocks` of `max_length` tokens make an epoch, `batch_size` of them a step; the last may have fewer."""
+    def __init__(self, table: Path, blocks: int, batch_size: int, max_length: int, domains: int = 1):
+        """`blocks` of `max_length` tokens make an epoch, `batch_size` of them a step; the last may have fewer.
+
+        The plan's time for so many `domains` stands beside that of the training.
+        """
         self.table = table
         self.blocks, self.batch_size, self.max_length = blocks, batch_size, max_length
+        self._planned = domains * TRAINING_SECONDS
         self.rows: list[dict[str, Any]] = []
         self._began = time.monotonic()
         self._seconds_before = 0.0
@@ -55,10 +61,11 @@ class ConvergenceLog(TrainerCallback):
         """Seconds of training so far."""
         return self._seconds_before + time.monotonic() - self._began
 
-    @property
-    def tokens(self) -> int:
-        """Tokens that were trained on so far."""
-        return self._tokens(self._last_step)
+    def figures(self) -> dict[str, float]:
+        """What was done so far: `seconds`, `tokens`, `steps`, and `epochs`, how often the text was gone through."""
+        done = blocks_after(self._last_step, self.blocks, self.batch_size)
+        tokens = done * self.max_length
+        return {"seconds": self.seconds, "tokens": tokens, "steps": self._last_step, "epochs": done / self.blocks}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
         """Start the clock, where the saved state of a resumed run left it."""
@@ -90,12 +97,13 @@ class ConvergenceLog(TrainerCallback):
         if "eval_loss" in entry:
             log.info(f"{where}  eval_loss {entry['eval_loss']:.4f}")
             return
-        per_step = (time.monotonic() - self._began) / (state.global_step - self._first_step)
-        left = int(per_step * (state.max_steps - state.global_step))
+        per_step = seconds / (state.global_step - self._first_step)
+        watching = evaluations_until(state.max_steps, state.eval_steps, state.global_step) * last_evaluation(state)
+        left = per_step * (state.max_steps - state.global_step) + watching
         log.info(
             f"{where}  loss {row['loss']:.4f}  lr {row['learning_rate']:.2e}  grad_norm {row['grad_norm']:.3f}  "
             f"{row['tokens_per_second']:,.0f} tokens/s  memory {peak_memory_gib():.2f} GiB  "
-            f"left {left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
+            f"left {_clock(left)} of {_clock(self.seconds + left)}, plan {_clock(self._planned)}"
         )
 
     def _note(self, entry: dict[str, Any]) -> dict[str, Any]:
@@ -119,8 +127,15 @@ class ConvergenceLog(TrainerCallback):
         return text.getvalue()
 
 
+def _clock(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
 class ProgressBar(ProgressCallback):
     """Trainer's progress bar, without the figures that ConvergenceLog already writes."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        """Say nothing."""
+        """Say nothing, but follow the end, which may have come nearer."""
+        if self.training_bar is not None:
+            self.training_bar.total = state.max_steps

@@ -36,12 +36,14 @@ from dem.utf8 import in_utf8
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from dem.corpus import Corpus
     from dem.diffs import Difference
     from dem.evaluation.comparison import Questions
     from dem.evaluation.documents import Document
     from dem.evaluation.durations import Durations
     from dem.evaluation.harness import Harness
     from dem.evaluation.metrics import Metrics, Mixture
+    from dem.evaluation.outlook import Beside
     from dem.evaluation.timing import Timed
     from dem.interference import Interference
     from dem.layout import Layout
@@ -296,7 +298,7 @@ def evaluate(
     from dem.evaluation import pictures
     from dem.evaluation.answers import Answers, provenance_hash
     from dem.evaluation.comparison import Questions, compare
-    from dem.evaluation.documents import encode_documents
+    from dem.evaluation.drawing import test_documents
     from dem.evaluation.durations import add_durations
     from dem.evaluation.inputs import after_the_search
     from dem.evaluation.metrics import make_metrics
@@ -311,14 +313,11 @@ def evaluate(
     gc.collect()  # models refer to themselves in circles, and the merge's holds the memory of two layers
     tokenizer = load_tokenizer(base)
     with evaluating:
-        documents = {d: encode_documents(corpus.documents("test"), tokenizer) for d, corpus in corpora.items()}
-    if untested := [domain for domain, some in documents.items() if not some]:
-        log.info(
-            f"perplexity on {', '.join(untested)} is not measured: no test document; "
-            "raise data.test_fraction and train again"
-        )
+        tested = test_documents(corpora, tokenizer, config.evaluation)
+    for line in tested.notes():
+        log.info(line)
     data, evaluation = config.data, config.evaluation
-    questions = Questions(documents, prompts, tokenizer, data.max_length, evaluation.max_new_tokens, harness)
+    questions = Questions(tested.documents, prompts, tokenizer, data.max_length, evaluation.max_new_tokens, harness)
     log.info(
         f"prompts: {questions.pairs()} of {len(prompts)} have a reference, on which BLEU, chrF and ROUGE are taken"
     )
@@ -332,10 +331,13 @@ def evaluate(
     subjects = subjects_of(layout, base, adapters, models, baselines, others, patterns, vectors)
     terms_of = _terms_opener(request, base, differences[0])
     with evaluating:
-        results = compare(base, subjects, questions, config.kernels, layout.evaluated, terms_of)
+        terms = {domain: corpora[domain] for domain in record["domains"]}
+        beside = _beside_evaluation(request, terms, tested.documents, evaluating)
+        results = compare(base, subjects, questions, config.kernels, layout.evaluated, terms_of, beside)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
     note = harness.note if harness else None
-    metrics = make_metrics(results, questions.settings(), fingerprints, note, list(others), mixtures, steps)
+    settings = questions.settings() | tested.settings
+    metrics = make_metrics(results, settings, fingerprints, note, list(others), mixtures, steps, tested.there)
     metrics.write(layout.metrics)
     write_text(layout.metric_summary, metric_table(metrics))
     pictures.perplexity(metrics, layout.perplexity_picture)
@@ -353,6 +355,28 @@ def evaluate(
     _say_measured(layout, metrics, durations, time.monotonic() - began)
     if config.evaluation.judge:
         ask_judge(config.evaluation.judge, answers, layout)
+
+
+def _beside_evaluation(
+    request: Request, terms: "dict[str, Corpus]", documents: "dict[str, list[Document]]", evaluating: "Timed"
+) -> "Beside":
+    """What stage 3 takes beside the evaluation of a merge of the domains in `terms`, with their text.
+
+    What leave-one-out scores follows, but for chance, from the test `documents`: a tune document is about as long.
+    """
+    from dem.evaluation.durations import read_durations
+    from dem.evaluation.outlook import Beside
+    from dem.methods import METHODS
+
+    config = request.config
+
+    def tune_tokens(domain: str) -> int:
+        mean = sum(len(document.ids) for document in documents[domain]) / max(len(documents[domain]), 1)
+        return min(config.search.tokens, round(mean * terms[domain].counts["tune"]))
+
+    measured = METHODS[config.merge.method].is_sum
+    later = (len(terms) + 1) * sum(map(tune_tokens, terms)) if measured else 0
+    return Beside(sum(read_durations(request.layout).parts().values()) + evaluating.seconds, later)
 
 
 def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", seconds: float) -> None:

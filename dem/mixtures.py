@@ -51,13 +51,15 @@ def mix_tuning(
 
 
 def trained_blocks(blocks: int, settings: TrainingConfig) -> int:
-    """How many blocks a training on so many goes through: all of them `epochs` times, in whole steps."""
-    return blocks_after(steps_of(blocks, settings.epochs, settings.batch_size), blocks, settings.batch_size)
+    """How many blocks a training on so many goes through: all `epochs` times, in whole steps, or `max_steps`."""
+    steps = steps_of(blocks, settings.epochs, settings.batch_size, settings.max_steps)
+    return blocks_after(steps, blocks, settings.batch_size)
 
 
-def steps_of(blocks: int, epochs: float, batch_size: int) -> int:
-    """Optimiser steps of a training on so many blocks."""
-    return math.ceil(epochs * math.ceil(blocks / batch_size))
+def steps_of(blocks: int, epochs: float, batch_size: int, most: int | None = None) -> int:
+    """Optimiser steps of a training on so many blocks, `most` of them if that is a number."""
+    steps = math.ceil(epochs * math.ceil(blocks / batch_size))
+    return steps if most is None else min(steps, most)
 
 
 def blocks_each(total: int, shares: dict[str, float]) -> dict[str, int]:

@@ -74,7 +74,7 @@ def read_record(adapter: Path) -> dict[str, Any] | None:
         return None
     record = read_json(path)
     sections = ("base", "data", "training", "lora", "versions", "adapter")
-    numbers = ("seconds", "tokens")
+    numbers = ("seconds", "tokens", "steps", "asked_steps", "epochs")
     if any(not isinstance(record.get(name, {}), dict) for name in sections) or any(
         not isinstance(record.get(name, 0), int | float) for name in numbers
     ):
@@ -89,6 +89,9 @@ WITHOUT_EFFECT = (
     "training.save_steps",
     "seconds",
     "tokens",
+    "steps",
+    "asked_steps",
+    "epochs",
     "adapter",
 )
 """Entries of a run's record that do not change the adapter, or are what became of it."""
@@ -106,6 +109,22 @@ def changes(before: dict[str, Any], now: dict[str, Any], ignored: tuple[str, ...
     old, new = _flat(before), _flat(now)
     different = [k for k in {**old, **new} if old.get(k) != new.get(k) and not k.startswith(ignored)]
     return [_name(key) or f"{key} {old.get(key)} -> {new.get(key)}" for key in different]
+
+
+def hours_not_reached(made_by: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether a finished training went through all that it was asked for, and would within the hours asked for `now`.
+
+    Its adapter is then the one that these hours give. A record of an earlier version is of a training without a limit.
+    """
+    hours = now["training"]["max_hours"]
+    whole = made_by.get("steps") == made_by.get("asked_steps")
+    return whole and (hours is None or made_by.get("seconds", 0) <= 3600 * hours * _domains(now))
+
+
+def _domains(record: dict[str, Any]) -> int:
+    """Of how many domains' text the training is."""
+    fingerprints = record["data"]["fingerprint"]
+    return len(fingerprints) if isinstance(fingerprints, dict) else 1
 
 
 def settings_changed(record: dict[str, Any], config: Config) -> list[str]:

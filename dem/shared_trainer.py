@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerCallback
 
 from dem import processes
 from dem.training_checks import FiniteTrainer
+from dem.training_hours import Schedule
 from dem.training_states import saving
 
 
@@ -22,6 +24,18 @@ class SharedTrainer(FiniteTrainer):
     the epoch's beginning, which here get no labels and so no part in loss and gradient. And with FSDP accelerate has
     no autocast: it rounds every weight, the sum of the gradients and the loss instead.
     """
+
+    def __init__(self, *arguments, schedule: Schedule, **keywords):
+        """A trainer whose learning rate follows `schedule`; see Trainer."""
+        self._schedule = schedule
+        super().__init__(*arguments, **keywords)
+
+    def create_scheduler(self, num_training_steps, optimizer=None):
+        """Set up the learning rate's fall; see Trainer."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, self._schedule)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
 
     def create_accelerator_and_postprocess(self):
         """Set up accelerate; see Trainer."""

@@ -18,10 +18,9 @@ from dem import training
 from dem.common import log, peak_memory_gib
 from dem.config import Config
 from dem.training_blocks import TrainingBlocks
+from dem.training_hours import TIMED, WARM_UP, device_time
 from dem.training_states import SavedStates
 
-WARM_UP, TIMED = 1, 3
-"""Steps; in the first one kernels are compiled or chosen and memory is asked for."""
 LONG = 120
 """Seconds after which no further step is begun."""
 
@@ -71,6 +70,7 @@ def time_steps(
             not suffice for one block.
     """
     settings = replace(config.training, epochs=1, save_steps=10**9, logging_steps=10**9, eval_steps=WARM_UP + 1)
+    settings = replace(settings, max_steps=None, max_hours=None)
     # One step more than is made: a training that is stopped before its end is not judged by its adapter.
     enough = (WARM_UP + TIMED + 1) * settings.batch_size
     blocks = TrainingBlocks(_dataset(islice(cycle(train), enough)), _dataset(tune), 1, [], in_order=True)
@@ -115,11 +115,11 @@ class Stopwatch(TrainerCallback):
 
     def on_step_begin(self, args, state, control, **kwargs):
         """Start the clock."""
-        self._step_began = _now()
+        self._step_began = device_time()
 
     def on_step_end(self, args, state, control, **kwargs):
         """Stop it, and perhaps the training."""
-        now = _now()
+        now = device_time()
         self._steps.append(now - self._step_began)
         if len(self._steps) == WARM_UP + TIMED or now - self._began > LONG:
             control.should_training_stop = True
@@ -132,13 +132,6 @@ class Stopwatch(TrainerCallback):
         """What was seen."""
         timed = self._steps[WARM_UP:] or self._steps
         return Timing(len(timed), sum(timed) / len(timed), self._watching, self._at_once, peak_memory_gib())
-
-
-def _now() -> float:
-    """The time when the device has done all it was told."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.monotonic()
 
 
 def _dataset(rows) -> datasets.Dataset:

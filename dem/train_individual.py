@@ -129,9 +129,7 @@ def train_alone(request: Request, files: dict[str, list[Path]], notes: list[str]
     model = training.with_adapter(model, config)
 
     processes.on_main(states.open)
-    record["seconds"], record["tokens"] = training.run_training(
-        model, tokenizer, blocks, config, precision.name, states, table
-    )
+    record |= training.run_training(model, tokenizer, blocks, config, precision.name, states, table)
     weights = training.adapter_weights(model)
     is_main = processes.is_main()
     processes.leave()
@@ -158,6 +156,9 @@ def put_in_place(request: Request, model: "PeftModel", weights: "dict[str, Tenso
     log.info(
         f"{domain}: trained in {record['seconds'] / 60:.1f} min, peak memory {peak_memory_gib():.2f} GiB "
         f"-> {layout.adapter(domain)}"
+    )
+    log.info(
+        f"{domain}: {record['steps']:,} steps on {record['tokens']:,} tokens, {record['epochs']:.3g} times its text"
     )
 
 

@@ -27,15 +27,16 @@ from dem import mamba, processes
 from dem.chunked_loss import choose_loss_at_first_batch, use_chunked_loss
 from dem.common import Precision, log, progress_wanted, reuse_freed_memory
 from dem.config import Config
-from dem.convergence import ConvergenceLog, ProgressBar
+from dem.convergence import ConvergenceLog, ProgressBar, blocks_after
 from dem.errors import RequestError, SharedError, WorkError
 from dem.gpu_presence import unseen_gpu
 from dem.layout import RUN_RECORD
-from dem.run_record import WITHOUT_EFFECT, changes, read_record
+from dem.run_record import WITHOUT_EFFECT, changes, hours_not_reached, read_record
 from dem.shared_trainer import Rehearsal, SharedTrainer, TooLittleMemory
 from dem.trained_adapter import require_untouched
 from dem.training_blocks import TrainingBlocks
 from dem.training_checks import StopOnSignal, WatchAdapters
+from dem.training_hours import Hours, Schedule
 from dem.training_states import MarkComplete, SavedStates
 
 
@@ -156,7 +157,7 @@ def run_training(
     states: SavedStates,
     table: Path,
     watching: tuple[TrainerCallback, ...] = (),
-) -> tuple[float, int]:
+) -> dict[str, float]:
     """Train the adapter; go on from the newest of `states` if there is one, and keep the convergence in `table`.
 
     `watching` are told of what happens beside this project's own callbacks.
@@ -165,7 +166,8 @@ def run_training(
     not fit into its GPU's memory, it goes through the model in equal parts, whose gradients are accumulated.
 
     Returns:
-        Seconds and tokens of the training, those before an interruption included.
+        Of the training, what came before an interruption included: `seconds`, `tokens`, `steps` (and `asked_steps`,
+        as many as `epochs` and `max_steps` ask for), and `epochs`, how often the text was gone through.
 
     Raises:
         WorkError: a loss is not finite, an adapter does not learn, memory does not suffice for one block, a state
@@ -181,17 +183,23 @@ def run_training(
     untrained = {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
     batch_size = config.training.batch_size
     share = batch_size // processes.count()
+    steps = blocks.steps(batch_size)
+    _say_what_comes(blocks, config, steps)
     for part in [size for size in range(share, 0, -1) if share % size == 0]:
-        convergence = ConvergenceLog(table, len(blocks.train), batch_size, config.data.max_length)
+        convergence = ConvergenceLog(table, len(blocks.train), batch_size, config.data.max_length, blocks.domains)
+        schedule = Schedule(steps)
         on_signal = StopOnSignal()
         resume_from = states.newest()
         if resume_from:
             log.info(f"going on from {resume_from}")
-        trainer = _make_trainer(model, tokenizer, blocks, config, precision, states.folder, part)
+        trainer = _make_trainer(model, tokenizer, blocks, config, precision, states.folder, part, schedule)
         trainer.args.eval_on_start = len(blocks.tune) > 0 and resume_from is None
         trainer.add_callback(MarkComplete(states))
         trainer.add_callback(on_signal)
         trainer.add_callback(convergence)
+        trainer.add_callback(
+            Hours(schedule, lambda c=convergence: c.seconds, blocks.domains, config.training.max_hours)
+        )
         for callback in watching:
             trainer.add_callback(callback)
         fits = True
@@ -214,8 +222,15 @@ def run_training(
             continue
         if on_signal.stopped:
             raise SharedError(f"stopped at step {trainer.state.global_step}; {_how_to_go_on()}")
-        return convergence.seconds, convergence.tokens
+        return {**convergence.figures(), "asked_steps": steps}
     raise SharedError("memory does not suffice for one block at a time: lower data.max_length")
+
+
+def _say_what_comes(blocks: TrainingBlocks, config: Config, steps: int) -> None:
+    """Before the training, how much of the text it goes through, as far as that follows without a clock."""
+    count, size, length = len(blocks.train), config.training.batch_size, config.data.max_length
+    through = blocks_after(steps, count, size)
+    log.info(f"{steps:,} steps, {through * length:,} tokens: {through / count:.3g} times the text's {count:,} blocks")
 
 
 def _how_to_go_on() -> str:
@@ -237,7 +252,7 @@ def _out_of_memory(part: int, step: int) -> str:
     )
 
 
-def _make_trainer(model, tokenizer, blocks, config, precision, state, part) -> Trainer:
+def _make_trainer(model, tokenizer, blocks, config, precision, state, part, schedule) -> Trainer:
     """A Trainer that takes `part` blocks at once, with this project's callbacks in place of its own."""
     arguments = _arguments(config, blocks, precision, state, part)
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several visible GPUs would multiply the batch; accelerate starts those
@@ -249,6 +264,7 @@ def _make_trainer(model, tokenizer, blocks, config, precision, state, part) -> T
         data_collator=_stack,
         processing_class=tokenizer,
         callbacks=[WatchAdapters()],
+        schedule=schedule,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
@@ -267,7 +283,7 @@ def _arguments(config: Config, blocks: TrainingBlocks, precision: str, state: Pa
         per_device_train_batch_size=part,
         per_device_eval_batch_size=part,
         gradient_accumulation_steps=training.batch_size // (part * processes.count()),
-        num_train_epochs=blocks.epochs,
+        max_steps=blocks.steps(training.batch_size),
         train_sampling_strategy="sequential" if blocks.in_order else "random",
         fp16=precision == "fp16",
         bf16=precision == "bf16",
@@ -314,6 +330,8 @@ def is_trained(adapter: Path, record: dict[str, Any]) -> bool:
         raise RequestError(f"{adapter} holds an adapter from elsewhere; --overwrite trains in its place")
     made_by = read_record(adapter)
     ignored = (*WITHOUT_EFFECT, "versions", "sharding")
+    if hours_not_reached(made_by, record):
+        ignored += ("training.max_hours",)
     if made_by.get("versions", {}).get("transformers") != transformers.__version__:
         ignored += ("base.config", "base.tokenizer")  # which are read in another way, and so not comparable
     if changed := changes(made_by, record, ignored):

@@ -34,6 +34,14 @@ class TrainingBlocks:
     """What the log says of them."""
     in_order: bool = False
     """Whether `train` stands in the order in which it is to be trained on; without it, each pass has another."""
+    max_steps: int | None = None
+    """Optimiser steps at most; None where `epochs` decide."""
+    domains: int = 1
+    """For how many domains' text they stand: those of a mixture."""
+
+    def steps(self, batch_size: int) -> int:
+        """Optimiser steps of the whole training."""
+        return mixtures.steps_of(len(self.train), self.epochs, batch_size, self.max_steps)
 
 
 class TrainingText:
@@ -75,12 +83,13 @@ class TrainingText:
         if self._shares:
             own, how = mixtures.mix_training(train, self._shares, settings)
             watched, with_what = mixtures.mix_tuning(tune, self._shares, length, TUNE_BLOCKS, settings.seed)
-            return TrainingBlocks(own, watched, 1, [*notes, *how, with_what], in_order=True)
+            notes += [*how, with_what]
+            return TrainingBlocks(own, watched, 1, notes, in_order=True, domains=len(train))
         (own,), (watched,) = train.values(), tune.values()
         if len(watched) > TUNE_BLOCKS:
             notes.append(f"eval_loss is measured on the first {TUNE_BLOCKS:,} of {len(watched):,} tune blocks")
             watched = watched.select(range(TUNE_BLOCKS))
-        return TrainingBlocks(own, watched, settings.epochs, notes)
+        return TrainingBlocks(own, watched, settings.epochs, notes, max_steps=settings.max_steps)
 
     def _block_dataset(self, domain: str, split: Split, tokenizer: PreTrainedTokenizerBase) -> datasets.Dataset:
         """The split as blocks, made once for the same data and tokenizer."""

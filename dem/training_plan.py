@@ -1,8 +1,7 @@
 """What a training will take in steps, time, disk and memory, said before it."""
 
-import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 import torch
@@ -11,8 +10,9 @@ from peft.tuners.lora import LoraLayer
 
 from dem.chunked_loss import LOGITS_AT_ONCE
 from dem.columns import aligned, in_bytes
-from dem.config import TRAINING_SECONDS, Config
+from dem.config import Config
 from dem.timed_steps import Timing
+from dem.training_hours import beside_plan, evaluations_until, in_hours, steps_within
 from dem.training_states import KEPT
 
 FLOAT32 = 4
@@ -117,29 +117,40 @@ class TrainingPlan:
     """In each of them."""
     cached: int
     """Blocks that the cache holds of it, those to watch by included."""
+    eval_steps: int
+    """Steps between two evaluations."""
+    max_hours: float | None
+    """For each of the domains; None without a limit."""
 
     @classmethod
     def of(
-        cls, name: str, domains: int, blocks: int, about: str, epochs: float, tune: int, cached: int, config: Config
+        cls, name: str, domains: int, blocks: int, about: str, steps: int, tune: int, cached: int, config: Config
     ) -> "TrainingPlan":
-        """The plan for `epochs` passes over `blocks` blocks, watched on `tune` blocks."""
-        settings = config.training
-        steps = math.ceil(epochs * math.ceil(blocks / settings.batch_size))
-        evaluations = (
-            1 + math.ceil(steps / settings.eval_steps) if tune else 0
-        )  # before the first step and after the last
-        return cls(name, domains, blocks, about, steps, evaluations, tune, cached)
+        """The plan for `steps` on `blocks` blocks, watched on `tune` blocks."""
+        every, hours = config.training.eval_steps, config.training.max_hours
+        evaluations = 1 + evaluations_until(steps, every) if tune else 0  # before the first step and after the last
+        return cls(name, domains, blocks, about, steps, evaluations, tune, cached, every, hours)
+
+    def limited(self, timing: Timing) -> "TrainingPlan":
+        """The plan with the steps that fit into the hours that are asked for."""
+        if self.max_hours is None:
+            return self
+        evaluation = self.tune_blocks * (timing.watching or 0.0)
+        allowed = 3600 * self.domains * self.max_hours
+        steps = steps_within(allowed, self.steps, timing.step, evaluation, self.eval_steps, spent=evaluation)
+        evaluations = 1 + evaluations_until(steps, self.eval_steps) if self.tune_blocks else 0
+        return replace(self, steps=steps, evaluations=evaluations)
 
     def seconds(self, timing: Timing) -> float:
         """How long the steps and the evaluations between them take; loading and tokenizing come to that."""
         return self.steps * timing.step + self.evaluations * self.tune_blocks * (timing.watching or 0.0)
 
     def verdict(self, timing: Timing) -> str:
-        """The time beside the plan's."""
-        allowed = self.domains * TRAINING_SECONDS
-        fits = "within" if self.seconds(timing) <= allowed else "WARNING: more than"
-        whose = "" if self.domains == 1 else f" for {self.domains} domains"
-        return f"{self.about}{in_hours(self.seconds(timing))}, {fits} the plan's {in_hours(allowed)}{whose}"
+        """The time beside the plan's, and what a limit leaves of the steps."""
+        limited = self.limited(timing)
+        seconds = limited.seconds(timing)
+        left = f"; training.max_hours leaves about {limited.steps:,} of the steps" * (limited.steps < self.steps)
+        return f"{self.about}{in_hours(seconds)}, {beside_plan(seconds, self.domains)}{left}"
 
 
 def plan_table(plans: list[TrainingPlan], max_length: int) -> list[str]:
@@ -155,7 +166,8 @@ def time_lines(plans: list[TrainingPlan], timing: Timing) -> list[str]:
     """How long each training and all of them take, beside the plan's time."""
     lines = [f"time: {line}" for line in aligned([(plan.name, plan.verdict(timing)) for plan in plans], left=2)]
     if len(plans) > 1:
-        lines.append(f"time: {in_hours(sum(plan.seconds(timing) for plan in plans))} for all, one after the other")
+        whole = sum(plan.limited(timing).seconds(timing) for plan in plans)
+        lines.append(f"time: {in_hours(whole)} for all, one after the other")
     return [*lines, "time: with the evaluations between the steps; without loading the model and tokenizing the text"]
 
 
@@ -164,13 +176,3 @@ def memory_free() -> int:
     if torch.cuda.is_available():
         return torch.cuda.mem_get_info()[0]
     return psutil.virtual_memory().available
-
-
-def in_hours(seconds: float) -> str:
-    """A duration, in seconds below a minute and in minutes below an hour."""
-    if seconds < 59.5:
-        return f"{seconds:.2g} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    if not hours:
-        return f"{minutes} min"
-    return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"

@@ -39,7 +39,7 @@ from dem.corpus import blocks
 from dem.errors import RequestError
 from dem.evaluation.named_files import require_named_files
 from dem.kernel_choice import require_kernels
-from dem.mixtures import blocks_each, trained_blocks
+from dem.mixtures import blocks_each, steps_of, trained_blocks
 from dem.names import Names
 from dem.outputs import require_outputs
 from dem.positions import require_positions
@@ -48,6 +48,7 @@ from dem.split_size import split_warnings
 from dem.text_census import Census, census_lines, count_tokens, take_census
 from dem.timed_steps import TOO_LONG, Timing, least_seconds, time_steps
 from dem.training_blocks import TUNE_BLOCKS, require_one_block
+from dem.training_hours import in_hours
 from dem.training_plan import (
     ADAPTER_BYTES,
     STATE_BYTES,
@@ -55,7 +56,6 @@ from dem.training_plan import (
     TOKEN_BYTES,
     Memory,
     TrainingPlan,
-    in_hours,
     memory_free,
     memory_of,
     plan_table,
@@ -246,9 +246,12 @@ def _plan(run: Rehearsal, name: str) -> TrainingPlan:
         )
         log.info(f"mixture {name}: {about}{total:,} blocks, as many as the trainings of all domains: {drawn}")
         tune = min(sum(watched[domain] for domain in shares), TUNE_BLOCKS)
-        return TrainingPlan.of(name, len(domains), total, about, 1, tune, cached, config)
+        steps = steps_of(total, 1, config.training.batch_size)
+        return TrainingPlan.of(name, len(domains), total, about, steps, tune, cached, config)
     tune = min(max(watched[name], domains[0].tokens["tune"] > 1), TUNE_BLOCKS)  # of too little text, all is one block
-    return TrainingPlan.of(name, 1, own[name], about, config.training.epochs, tune, cached, config)
+    settings = config.training
+    steps = steps_of(own[name], settings.epochs, settings.batch_size, settings.max_steps)
+    return TrainingPlan.of(name, 1, own[name], about, steps, tune, cached, config)
 
 
 def _say_disk(run: Rehearsal, plans: list[TrainingPlan], parameters: int) -> None:

@@ -18,6 +18,7 @@ import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState
+from matplotlib.figure import Figure
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, MambaConfig, MambaForCausalLM
 
@@ -49,6 +50,14 @@ def own_caches(tmp_path_factory, monkeypatch):
 
     folder = tmp_path_factory.mktemp("datasets")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
+
+
+@pytest.fixture(autouse=True)
+def blank_pictures(request, monkeypatch):
+    """Pictures are put together and not rendered, which takes a fifth of a stage's time, but where they are looked at:
+    in tests marked `pictures`, in fixtures of a wider scope, and in processes of their own."""
+    if not request.node.get_closest_marker("pictures"):
+        monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).write_bytes(b"\x89PNG, not rendered"))
 
 
 @pytest.fixture(scope="session")

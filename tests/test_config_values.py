@@ -34,6 +34,7 @@ def line_of(folder: Path, content: str | bytes, *options: str, stage: int = 3) -
 
 
 NULLABLE = ("data.group_column", "evaluation.judge", "evaluation.harness", "evaluation.harness.limit")
+NULLABLE += ("training.max_steps", "training.max_hours", "evaluation.tokens")
 
 
 @pytest.mark.parametrize("key", [key for key, _ in settings_of(whole())])

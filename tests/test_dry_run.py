@@ -22,7 +22,7 @@ from test_families import random_model
 from test_training import stop_at
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from dem import text_census, training, training_checks, training_plan, training_rehearsal
+from dem import text_census, training, training_checks, training_hours, training_plan, training_rehearsal
 from dem.columns import aligned, display_width, in_bytes
 from dem.command_line import parse_request
 from dem.config import Config, DataConfig
@@ -342,7 +342,7 @@ def test_a_dry_training_tells_the_time_of_real_steps(workplace, monkeypatch, cap
     """Steps are a second longer here than they are; the plan is given four of them."""
     step = training_checks.FiniteTrainer.training_step
     monkeypatch.setattr(training_checks.FiniteTrainer, "training_step", lambda *a: time.sleep(0.5) or step(*a))
-    monkeypatch.setattr(training_plan, "TRAINING_SECONDS", 4 * 0.5)
+    monkeypatch.setattr(training_hours, "TRAINING_SECONDS", 4 * 0.5)
     assert workplace.train("all", "--dry-run", "--training.epochs", "1", "--training.eval_steps", "1000") == 0
     said = capsys.readouterr().err
     steps = int(row_of_plan(said, "web")[1])

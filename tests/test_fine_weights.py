@@ -241,6 +241,7 @@ def test_the_written_model_has_the_losses_that_were_found(tmp_path, tokenizer, m
         assert (state[name].double() - wanted).abs().max() <= wanted.abs().max() * torch.finfo(dtype).eps
 
 
+@pytest.mark.pictures
 def test_the_report_tells_the_gains_on_fitted_held_back_and_test_text(workplace, monkeypatch):
     monkeypatch.setattr("dem.search.descent.EVERY", 2)
     place, layout = place_with_adapters(workplace), workplace.layout
@@ -283,6 +284,10 @@ def test_the_report_tells_the_gains_on_fitted_held_back_and_test_text(workplace,
     assert f"test documents by {metrics.against['scalars'].relative:+.2%}" in report
     assert "no record of its training" in report and "not of the difference that was merged" not in report
     assert layout.search_picture("steps").stat().st_size > 10_000
+    kept = layout.search_kept.read_bytes()
+    assert fine(place, "--search.steps", "1", "--evaluation.enabled", "false") == 0  # by terms: another descent
+    assert layout.search_kept.read_bytes() == kept  # from the same weights, which are not searched again
+    assert fine(place, *options, "--evaluation.enabled", "false") == 0
     before, made = layout.merge_record.read_bytes(), []
     monkeypatch.setattr(Losses, "at", lambda *_, **__: made.append(1))
     assert fine(place, *options, "--evaluation.enabled", "false") == 0

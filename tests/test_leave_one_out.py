@@ -284,6 +284,7 @@ def test_whom_a_term_hurts_is_told_of_all_cells_together(tmp_path):
     assert "<script" not in page_of(place) and "`e`" not in page_of(place)
 
 
+@pytest.mark.pictures
 def test_effects_that_may_be_chance_say_so_in_the_picture(tmp_path, drawn):  # noqa: F811
     names = ["국회회의록", "교과서_초등학교_국어_사회_과학_2024년_개정판"]
     effects = {name: {other: change_of(-0.02, -0.03, -0.01) for other in [*names, "all"]} for name in names}

@@ -13,6 +13,8 @@ from dem.evaluation import pictures
 from dem.evaluation.intervals import Change
 from dem.evaluation.metrics import Metrics, ModelMetrics, Perplexity
 
+pytestmark = pytest.mark.pictures
+
 NAMES = ["국회회의록", "교과서_초등학교_국어_사회_과학_2024년_개정판", "교과서_초등학교_국어_사회_과학_2025년_개정판"]
 NAMES += ["sns", "medical-records_2020-2025", *(f"도메인{i}" for i in range(7))]
 

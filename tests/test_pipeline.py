@@ -143,11 +143,19 @@ def test_report_and_verdict_are_of_this_run(finished):
     change = float(rows["merged"]["change_all"])
     acceptance = finished.layout.acceptance.read_text(encoding="utf-8")
     assert f"**{figure(abs(change), '.1%', 0, *GAIN)} {'lower' if change < 0 else 'higher'}" in acceptance
+    for domain in DOMAINS:
+        run = json.loads((finished.layout.adapter(domain) / "dem_run.json").read_text())
+        assert 0 < run["epochs"] <= 1 and f"| {domain} | {run['tokens']:,} | {run['epochs']:.1%} |" in page
     durations = json.loads(finished.layout.durations.read_text(encoding="utf-8"))
     logged = finished.layout.merge_log.read_text(encoding="utf-8")
-    told = {what: float(re.search(rf"{what}: done in ([\d.]+) s", logged)[1]) for what in ("merge", "evaluation")}
-    assert durations["merge"] == pytest.approx(told["merge"], abs=0.06)
-    assert told["evaluation"] / 5 < durations["evaluation"] < told["evaluation"] + 0.06  # which counts the report too
+    parts = ("merge", "evaluation", "leave_one_out")
+    told = re.search(
+        r"stage 3: merge ([\d.]+) s, evaluation ([\d.]+) s, leave-one-out ([\d.]+) s; ([\d.]+) s in all", logged
+    )
+    measured = [*(durations[part] for part in parts), sum(durations[part] for part in parts)]
+    assert [float(seconds) for seconds in told.groups()] == pytest.approx(measured, abs=0.06)
+    assert f"merge: done in {told[1]} s" in logged
+    assert re.search(r"evaluation: by perplexity web of base: about \S+ s left, .*within the plan's 20 min", logged)
 
 
 def test_merging_alone_reports_that_nothing_was_evaluated(finished, tmp_path):

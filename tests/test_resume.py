@@ -10,7 +10,11 @@ import pytest
 from conftest import DOMAINS, make_adapter, split_off
 
 from dem.common import log
+from dem.config import DataConfig
+from dem.corpus import Corpus
 from dem.evaluation import comparison
+from dem.evaluation.documents import Document, encode_documents, fingerprint
+from dem.evaluation.drawing import at_most
 from dem.evaluation.evaluated import Evaluated
 from dem.sample_text import generate
 
@@ -115,6 +119,7 @@ def test_a_killed_evaluation_goes_on_and_ends_with_the_same_files(place, measure
 def test_only_what_a_change_touches_is_measured_again(place, measured):
     assert place.merge() == 0
     before = outputs(place)
+    assert before["metrics.json"]["drawn_from"] == {} and "test_tokens" not in before["metrics.json"]["settings"]
 
     def again(*options):
         del measured[:]
@@ -133,6 +138,39 @@ def test_only_what_a_change_touches_is_measured_again(place, measured):
     pq.write_table(pa.table({"text": generate("social", 60, 2)}), path)
     assert again(*options) == {(m, "perplexity social") for m in every_model}
     assert again(*options, "--data.max_length", "32") == {(m, f"perplexity {d}") for m in every_model for d in DOMAINS}
+
+
+def test_fewer_test_tokens_are_the_same_documents_for_every_model(place, measured, tokenizer):
+    few = ("--evaluation.tokens", "400")
+    perplexities = {(m, f"perplexity {d}") for m in ("base", *DOMAINS, "merged") for d in DOMAINS}
+    assert place.merge(*few) == 0
+    metrics = json.loads(place.layout.metrics.read_text(encoding="utf-8"))
+    assert (metrics["settings"]["test_tokens"], metrics["settings"]["test_seed"]) == (400, 42)
+    data = DataConfig(max_length=64, tune_fraction=0.1, test_fraction=0.1)
+    for domain in DOMAINS:
+        every = encode_documents(Corpus([place.layout.parquet(domain)], data).documents("test"), tokenizer)
+        drawn = at_most(every, 400, 42)
+        tokens = sum(len(document.ids) - 1 for document in drawn)
+        assert 200 < tokens < 400 and metrics["fingerprints"]["test"][domain] == fingerprint(drawn)
+        assert metrics["drawn_from"][domain] == len(every) > len(drawn)
+        for model in ("base", *DOMAINS, "merged"):
+            found = metrics["models"][model]["perplexity"][domain]
+            assert (found["documents"], found["tokens"]) == (len(drawn), tokens)
+        assert f" {len(drawn)} of {len(every)} " in place.layout.report.read_text(encoding="utf-8")
+    assert "at most 400 tokens of test documents were drawn" in place.layout.report.read_text(encoding="utf-8")
+    del measured[:]
+    assert place.merge(*few) == 0 and measured == []
+    assert place.merge(*few, "--evaluation.seed", "7") == 0 and set(measured) == perplexities  # the answers are kept
+
+
+def test_whole_documents_are_drawn_up_to_so_many_tokens():
+    documents = [Document(range(size), size) for size in (5, 40, 7, 9, 3, 20)]
+    for seed in range(20):
+        drawn = at_most(documents, 30, seed)
+        assert sum(len(d.ids) for d in drawn) <= 30 or len(drawn) == 1
+        assert drawn == [d for d in documents if d in drawn] and drawn == at_most(documents, 30, seed)
+    assert at_most(documents, 84, 0) == documents and at_most([], 5, 0) == []
+    assert len({tuple(len(d.ids) for d in at_most(documents, 30, seed)) for seed in range(20)}) > 3
 
 
 def test_a_damaged_record_is_measured_again(place, measured):

@@ -27,6 +27,8 @@ from dem.search.outcome import ends_in_words, ends_of
 from dem.search.quadratic import FLAT, Limits, Quadratic
 from dem.search.rivals import guesses, in_words, measured, rivals_of, sum_steps
 
+pytestmark = pytest.mark.pictures
+
 FREE, ONE = Limits(False, 5.0), Limits(True, 5.0)
 
 

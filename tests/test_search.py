@@ -249,6 +249,7 @@ def trained(trained_once, tmp_path):
     return replace(trained_once, root=folder / "root", base=folder / "base", config=folder / "config.yaml")
 
 
+@pytest.mark.pictures
 def test_stage_3_merges_and_compares_what_it_found(trained):
     assert auto(trained, "--data.mixtures", '{"best": "found"}') == 0
     layout = trained.layout

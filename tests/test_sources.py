@@ -170,8 +170,10 @@ PLAIN = {"rank and alpha patterns", "rslora", "embedding", "embedding and head",
 SETTINGS = {"lora_bias": {"use_bias": True}, "bias all": {"use_bias": True}, "bias lora_only": {"use_bias": True}}
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
-@pytest.mark.parametrize("form", ["bin", "safetensors"])
+# Of each kind either form of file and either dtype; how a file is read does not depend on the base's dtype.
+@pytest.mark.parametrize(
+    ("form", "dtype"), [("bin", torch.float32), ("safetensors", torch.bfloat16)], ids=["bin-fp32", "safetensors-bf16"]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_adapter(kind, form, dtype, tmp_path, tokenizer):
     model_type, settings = KINDS[kind]
@@ -370,12 +372,18 @@ def put_model(model: PreTrainedModel, folder: Path, form: str) -> None:
         (folder / "model.safetensors").unlink()
 
 
-@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
-@pytest.mark.parametrize("form", ["single", "sharded", "bin"])
+# Each two of a dtype, a form and a head, but for a few.
 @pytest.mark.parametrize(
-    ("base_dtype", "dtype"),
-    [(torch.float32, torch.float32), (torch.bfloat16, torch.float32), (torch.bfloat16, torch.bfloat16)],
-    ids=["fp32", "fp32 of bf16", "bf16"],
+    ("base_dtype", "dtype", "form", "tied"),
+    [
+        (torch.float32, torch.float32, "single", False),
+        (torch.float32, torch.float32, "sharded", True),
+        (torch.bfloat16, torch.float32, "sharded", False),
+        (torch.bfloat16, torch.float32, "bin", True),
+        (torch.bfloat16, torch.bfloat16, "bin", False),
+        (torch.bfloat16, torch.bfloat16, "single", True),
+    ],
+    ids=["fp32-single", "fp32-sharded-tied", "fp32 of bf16-sharded", "fp32 of bf16-bin-tied", "bf16-bin", "bf16-tied"],
 )
 def test_a_full_model(base_dtype, dtype, form, tied, tmp_path, tokenizer):
     place = make_workplace(tmp_path, tokenizer, dtype=base_dtype, tied=tied)

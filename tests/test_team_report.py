@@ -164,6 +164,7 @@ def test_no_name_acts_as_markdown(place):
         assert act not in page, act
 
 
+@pytest.mark.pictures
 def test_the_pictures_of_a_merge_are_drawn_and_those_without_content_go(place):
     for domain in place.domains:
         table = place.layout.train_summary(domain, ".csv")

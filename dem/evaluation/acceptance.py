@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dem.config import TRAINING_SECONDS
+from dem.config import STAGE_3_SECONDS, TRAINING_SECONDS
 from dem.evaluation.digits import figure, from_to, in_words
 from dem.evaluation.evidence import Evidence, Missing
 from dem.evaluation.intervals import LEAST, Change
@@ -18,7 +18,6 @@ from dem.evaluation.report import as_text
 
 PASS, FAIL, PENDING, NOT_MEASURED = "pass", "fail", "pending", "not measured"
 
-STAGE_3_SECONDS = 20 * 60
 GAIN = (0.03, 0.10)
 """By how much the perplexity is to fall: at least, and as planned at most."""
 PROMPTS = (6, 10)

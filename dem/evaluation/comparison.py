@@ -25,6 +25,7 @@ from dem.evaluation.documents import Document, fingerprint
 from dem.evaluation.evaluated import Evaluated
 from dem.evaluation.generation import answer_all
 from dem.evaluation.harness import Harness, run_harness
+from dem.evaluation.outlook import SCORED, Beside, Outlook
 from dem.evaluation.perplexity import score
 from dem.evaluation.prompts import Prompt
 from dem.evaluation.report import ModelResult
@@ -40,7 +41,7 @@ HARNESS = "harness"
 
 
 def _of(domain: str) -> str:
-    return f"perplexity {domain}"
+    return f"{SCORED}{domain}"
 
 
 @dataclass(frozen=True)
@@ -154,11 +155,13 @@ def compare(
     kernels: str,
     record: Callable[[str], Path],
     terms_of: Callable[[PreTrainedModel], Terms] | None = None,
+    beside: Beside | None = None,
 ) -> list[ModelResult]:
     """Measure every subject; what `record` (a file by a model's name) has of the same content is not measured again.
 
     The base is loaded once, if it is needed, and each adapter put on it; the others are those on disk. A model's parts
     are kept as they are finished. `terms_of` puts the differences on the base, for subjects that have coefficients.
+    The log says how long the rest takes and, of what is `beside` it, whether stage 3 stays within the plan's time.
 
     Returns:
         The results in the order of `subjects`.
@@ -166,12 +169,19 @@ def compare(
     parts, kept, values = measured_before(subjects, questions, kernels, record)
     waiting = {s.name: [p for p in parts[s.name] if values[s.name][p.name] is None] for s in subjects}
     _tell(parts, len(questions.prompts), waiting)
+    outlook = Outlook([(p.name, p.tokens) for todo in waiting.values() for p in todo], beside)
+    for subject in subjects:
+        for part in (p for p in parts[subject.name] if p not in waiting[subject.name]):
+            outlook.took(part.name, part.tokens, kept[subject.name].seconds([part.name]), waited=False)
     reuse_freed_memory()
     with progress_bar(sum(p.tokens for todo in waiting.values() for p in todo), "evaluation", " tokens") as bar:
         for subject, model in _models(base, [s for s in subjects if waiting[s.name]], kernels, terms_of):
             for part in waiting[subject.name]:
                 values[subject.name][part.name] = _measure(part, model, kept[subject.name], bar)
-            log.info(f"evaluation: {subject.name} done")
+                outlook.took(part.name, part.tokens, kept[subject.name].seconds([part.name]), waited=True)
+                if outlook.measured == 1:
+                    log.info(f"evaluation: by {part.name} of {subject.name}: {outlook.left()}")
+            log.info("; ".join(filter(None, [f"evaluation: {subject.name} done", outlook.left()])))
             del model  # or it would be in memory beside the next
     return [
         questions.result(s.name, values[s.name], kept[s.name].seconds([part.name for part in parts[s.name]]))

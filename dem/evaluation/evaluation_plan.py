@@ -11,7 +11,7 @@ from dem.columns import aligned
 from dem.common import load_tokenizer, read_json
 from dem.config import AUTO, Config, hand_weights
 from dem.evaluation.comparison import Questions, measured_before
-from dem.evaluation.documents import encode_documents
+from dem.evaluation.drawing import Tested, test_documents
 from dem.evaluation.inputs import EvaluationInputs
 from dem.evaluation.subjects import Subject, merged_subject, subjects_beside
 from dem.layout import Layout
@@ -27,8 +27,8 @@ class EvaluationPlan:
 
     counts: dict[str, Counter]
     """Documents on each side of the split, by domain."""
-    tokens: dict[str, int]
-    """Of the test documents, by domain; those that are predicted, all but each document's first."""
+    tested: Tested
+    """The test documents that they are measured on."""
     prompts: int
     references: int
     """Prompts with a reference."""
@@ -45,7 +45,7 @@ class EvaluationPlan:
 
     def lines(self) -> list[str]:
         """The plan for people."""
-        rows = [(d, f"{self.counts[d]['test']:,}", f"{tokens:,}") for d, tokens in self.tokens.items()]
+        rows = [(d, self.tested.counted(d), f"{tokens:,}") for d, tokens in self.tokens.items()]
         few = [line for domain, counts in self.counts.items() for line in split_warnings(domain, counts)]
         most = "up to " * (len(self.after) > 1)  # of found weights, those of some may be alike
         return [
@@ -54,9 +54,16 @@ class EvaluationPlan:
             "a reference)",
             *(f"  {line}" for line in aligned([("domain", "test documents", "tokens"), *rows])),
             *few,
+            *self.tested.notes(),
             *(f"  {line}" for line in aligned(self._models(), left=2)),
             *self._leave_one_out(),
         ]
+
+    @property
+    def tokens(self) -> dict[str, int]:
+        """Of the test documents, by domain; those that are predicted, all but each document's first."""
+        documents = self.tested.documents
+        return {domain: sum(max(len(each.ids) - 1, 0) for each in some) for domain, some in documents.items()}
 
     def _models(self) -> list[tuple[str, str]]:
         known = [(name, _kept(before, there)) for name, (before, there) in self.parts.items()]
@@ -82,15 +89,15 @@ def plan_evaluation(
 ) -> EvaluationPlan:
     """The plan for comparing models once `domains` are merged; tokenizes the test documents, and loads no model."""
     tokenizer = load_tokenizer(base)
-    documents = {d: encode_documents(corpus.documents("test"), tokenizer) for d, corpus in inputs.corpora.items()}
+    tested = test_documents(inputs.corpora, tokenizer, config.evaluation)
     length, answer = config.data.max_length, config.evaluation.max_new_tokens
-    questions = Questions(documents, inputs.prompts, tokenizer, length, answer, inputs.harness)
+    questions = Questions(tested.documents, inputs.prompts, tokenizer, length, answer, inputs.harness)
     subjects, after = _subjects(config, layout, base, domains, inputs)
     parts, _, values = measured_before(subjects, questions, config.kernels, layout.evaluated)
     gone = [domain for domain in domains if domain not in inputs.adapters and domain not in inputs.models]
     return EvaluationPlan(
         counts={domain: corpus.counts for domain, corpus in inputs.corpora.items()},
-        tokens={domain: sum(max(len(document.ids) - 1, 0) for document in some) for domain, some in documents.items()},
+        tested=tested,
         prompts=len(inputs.prompts),
         references=questions.pairs(),
         max_new_tokens=answer,

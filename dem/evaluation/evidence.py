@@ -38,6 +38,8 @@ class Evidence:
     """By domain."""
     training_tokens: dict[str, int | Missing]
     """That each domain's adapter was trained on, by domain."""
+    training_epochs: dict[str, float | Missing]
+    """How often each domain's text was gone through, by domain."""
     differences: dict[str, dict[str, Any] | Missing]
     """The summary of each domain's difference, by domain."""
     stage_3_seconds: dict[str, float | Missing]
@@ -62,6 +64,7 @@ def gather(layout: Layout) -> Evidence:
         record=record,
         training_seconds=trainings("seconds", float),
         training_tokens=trainings("tokens", int),
+        training_epochs=trainings("epochs", float),
         differences={d: _or_missing(lambda d=d: _difference(layout, d, sources[d])) for d in sources},
         stage_3_seconds=_stage_3_seconds(layout, record),
         metrics=metrics,

@@ -93,6 +93,8 @@ class Metrics:
     between: dict[str, Change] = field(default_factory=dict)
     """The perplexity of ALL of one model against another's where merged is neither, by what changes between them."""
 
+    drawn_from: dict[str, int] = field(default_factory=dict)
+    """How many test documents there are, of each domain of which not all were drawn (evaluation.tokens)."""
     retention: Retention | None = None
     """What models for all domains keep of the adapters' gains at home; None in metrics of an earlier version."""
 
@@ -132,11 +134,12 @@ def make_metrics(
     others: Sequence[str] = (),
     mixtures: dict[str, Mixture] | None = None,
     pairs: Mapping[str, tuple[str, str]] | None = None,
+    drawn_from: Mapping[str, int] | None = None,
 ) -> Metrics:
     """The metrics of `results`, whose first is the base; the settings of the bootstrap and the device are added.
 
     `others` are models, of those measured, that the merged one is compared with as with the base; so are `mixtures`.
-    `pairs` name two models each, of which the first is compared with the second.
+    `pairs` name two models each, of which the first is compared with the second. `drawn_from` are Metrics' own.
     """
     mixtures = mixtures or {}
     domains = list(results[0].scores)
@@ -179,6 +182,7 @@ def make_metrics(
         against=against,
         mixtures=mixtures,
         between=between,
+        drawn_from=dict(drawn_from or {}),
         retention=retention_of(by_name),
     )
 
@@ -248,6 +252,9 @@ def _require_coherent(metrics: Metrics) -> None:
             change = measured and measured.change
             if change and (len(found) < 2 or None in found or (change.low is None) != (change.high is None)):
                 raise ValueError(f"models.{name}.perplexity.{domain}.change is of no two figures")
+    for domain, count in metrics.drawn_from.items():
+        if not base.get(domain) or count < base[domain].documents:
+            raise ValueError(f"drawn_from.{domain} is fewer documents than were measured")
     if metrics.retention:
         _require_coherent_retention(metrics.retention, metrics.models)
 

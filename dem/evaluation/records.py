@@ -47,6 +47,7 @@ class TrainingFigures(TypedDict, total=False):
 
     seconds: float
     tokens: int
+    epochs: float
 
 
 class _Distance(TypedDict):

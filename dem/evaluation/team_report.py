@@ -57,7 +57,7 @@ def report_page(evidence: Evidence, layout: Layout) -> str:
         _answers_section(evidence, layout),
         _figures_section(evidence),
         _differences_section(evidence, layout),
-        _training_section(layout),
+        _training_section(evidence, layout),
         ["## Not measured", "", *([f"- {line}" for line in _gaps(evidence, layout)] or ["Nothing was left out."])],
         _settings_section(evidence),
     ]  # fmt: skip
@@ -155,14 +155,29 @@ def _perplexity_section(evidence: Evidence, layout: Layout) -> list[str]:
         "merged model on all texts is taken by itself).",
     )
     lines += [f"| model | {' | '.join(as_text(d) for d in domains)} |", "|---" * (1 + len(domains)) + "|"]
-    counts = (f"{p.documents:,}" if p else "0" for p in models["base"].perplexity.values())
+    counts = (_documents(evidence.metrics, d, p) for d, p in models["base"].perplexity.items())
     lines.append(f"| *test documents* | {' | '.join(counts)} |")
     for name, model in models.items():
         lines.append(f"| {as_text(name)} | {' | '.join(_cell(model.perplexity.get(d)) for d in domains)} |")
     lines += ["", f"Change against the base, with its 95% interval, each taken by itself; of fewer than {LEAST} "
               f"documents there is none. All figures: {_link(layout.metrics, 'metrics')} and "
               f"{_link(layout.metric_summary, 'the same as a table')}."]  # fmt: skip
+    if evidence.metrics.drawn_from:
+        lines[-1] += (
+            f" Of each domain at most {as_text(str(evidence.metrics.settings.get('test_tokens')))} tokens of test "
+            "documents were drawn (`evaluation.tokens`), the same for every model; in 'all' a domain counts by what "
+            "was drawn of it."
+        )
     return lines
+
+
+def _documents(metrics: Metrics, domain: str, measured: Perplexity | None) -> str:
+    """How many of a domain's test documents were measured, or of all domains' together."""
+    count, there = measured.documents if measured else 0, metrics.drawn_from
+    if domain == ALL and there:
+        found = metrics.models["base"].perplexity
+        return f"{count:,} of {sum(there.get(d, p.documents) for d, p in found.items() if p and d != ALL):,}"
+    return f"{count:,} of {there[domain]:,}" if domain in there else f"{count:,}"
 
 
 def _comparison_section(evidence: Evidence) -> list[str]:
@@ -262,14 +277,25 @@ def _interference(layout: Layout) -> dict | Missing:
     return figures
 
 
-def _training_section(layout: Layout) -> list[str]:
+def _training_section(evidence: Evidence, layout: Layout) -> list[str]:
     picture = _picture(
         layout.loss_picture,
         "Loss curves of all domains",
         "A panel per domain. The dashed line is the loss on text that was not trained on, with its first and last "
         "value in the title; where it rises again while the other falls, the training went on for too long.",
     )
-    return ["## Training", "", *picture[:-1]] if picture else []
+    parts = [part for part in (picture[:-1], _seen(evidence)) if part]
+    return ["## Training", *(line for part in parts for line in ("", *part))] if parts else []
+
+
+def _seen(evidence: Evidence) -> list[str]:
+    """How much of its text each domain's adapter saw, of those of which that is recorded."""
+    known = {d: (evidence.training_tokens[d], epochs) for d, epochs in evidence.training_epochs.items()}
+    seen = {d: figures for d, figures in known.items() if not any(isinstance(f, Missing) for f in figures)}
+    if not seen:
+        return []
+    rows = [f"| {as_text(d)} | {tokens:,} | {epochs:.1%} |" for d, (tokens, epochs) in seen.items()]
+    return ["| domain | trained on, tokens | of its training text |", "|---|---|---|", *rows]
 
 
 def _gaps(evidence: Evidence, layout: Layout) -> list[str]:

@@ -14,6 +14,7 @@ from dem.atomic import write_text
 from dem.common import log, progress_bar
 from dem.config import SearchConfig
 from dem.errors import WorkError
+from dem.evaluation.digits import in_words as time_in_words
 from dem.evaluation.documents import Document, fingerprint
 from dem.evaluation.evaluated import Evaluated
 from dem.evaluation.perplexity import drawn
@@ -64,6 +65,8 @@ class Search:
         self._terms, self._max_length, self._scale = terms, max_length, scale
         self._kept, self._table = kept, table
         self._rows: list[dict[str, Any]] = []
+        self.expected = 0
+        """Tokens that are likely to be passed forward in all."""
         self.all = documents
         self.some = {d: _some(each, max_length, number) for number, (d, each) in enumerate(documents.items())}
         self.bar = None
@@ -115,8 +118,14 @@ class Search:
         self._rows.append({"phase": phase, "weights": weights, "losses": losses, **counts})
         self._write_table()
         at = ", ".join(f"{w:.3f}" for w in weights.mean(1))
-        log.info(f"search: {part}: mean loss {losses.mean():.5f} at {at} ({value['seconds']:.1f} s)")
+        log.info(f"search: {part}: mean loss {losses.mean():.5f} at {at} ({value['seconds']:.1f} s{self._left()})")
         return Evaluation(losses, jacobian, **counts)
+
+    def _left(self) -> str:
+        """How long the rest is likely to take, by what was passed forward so far."""
+        done, seconds = (sum(row[name] for row in self._rows) for name in ("forward_tokens", "seconds"))
+        left = (self.expected - done) * seconds / max(done, 1)
+        return f", about {time_in_words(left)} left" if left > 0 else ""
 
     def _write_table(self) -> None:
         """As CSV; with groups of parameters, the weights are numbered by group."""
@@ -157,6 +166,7 @@ def find_weights(
         named: what else the summary is to hold.
     """
     _say_what_comes(search)
+    search.expected = _expected(search, settings, start.size, limits)
     if not limits.normalize and (given := start.sum(0).max()) > limits.bound:
         log.info(f"search: the sum it would begin with, {given:g}, is above search.bound, which it begins with instead")
     start, base = limits.of(start), None
@@ -164,7 +174,7 @@ def find_weights(
         base = search.at("base", np.zeros_like(start), search.all, False).losses
     objective = objective_of(settings, list(search.all), base)
     guessed = guesses(settings, search.domains)
-    with progress_bar(_expected(search, settings, start.size, limits), "search", " tokens") as search.bar:
+    with progress_bar(search.expected, "search", " tokens") as search.bar:
         weights, at_start, model, evaluate = _searched(search, settings, objective, start, limits)
         weights = _rounded(weights, limits)
         losses = search.at("found, all documents", weights, search.all, False).losses

@@ -62,7 +62,7 @@ def refine(
     sides = halves(documents, settings.seed)
     objective = objective_of(settings, list(documents), None)
     key = content | {
-        **{name: getattr(settings, name) for name in ("penalty", "learning_rate", "steps", "seed")},
+        **{name: getattr(settings, name) for name in ("groups", "penalty", "learning_rate", "steps", "seed")},
         "shares": objective.shares.tolist(),
         "scale": config.merge.scale,
         "start": scalars.tolist(),

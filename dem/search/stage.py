@@ -23,6 +23,7 @@ from dem.diffs import Difference
 from dem.errors import RequestError
 from dem.evaluation.comparison import dtype_here
 from dem.evaluation.documents import Document, encode_documents
+from dem.evaluation.drawing import at_most
 from dem.evaluation.evaluated import Evaluated
 from dem.layout import Layout
 from dem.merging import require_same_split
@@ -53,7 +54,7 @@ def search_weights(
     group_of = groups(config.search.patterns, changed_names(differences))
     reuse_freed_memory()
     model = load_model(base, dtype_here(), kernels=config.kernels)
-    factors = all_factors(checkpoint, layout, differences, singular=config.search.fine)
+    factors = all_factors(checkpoint, layout, differences, singular=True)
     terms = Terms(model, checkpoint, differences, factors, group_of)
     limits = Limits(config.merge.normalize, config.search.bound)
     hand = hand_weights(config)
@@ -62,7 +63,7 @@ def search_weights(
     key = {
         "base": next(iter(differences.values())).index.base["fingerprint"],
         "differences": fingerprints,
-        "groups": config.search.groups,
+        "groups": config.search.patterns,
         "max_length": config.data.max_length,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "versions": {m.__name__: m.__version__ for m in (dem, torch, transformers, peft)},
@@ -128,7 +129,7 @@ def tune_documents(config: Config, layout: Layout, base: Path, domains: list[str
     found = {}
     for number, domain in enumerate(domains):
         documents = encode_documents(corpus_as_trained(config, layout, domain).documents("tune"), tokenizer)
-        found[domain] = _at_most(documents, config.search.tokens, config.search.seed + number)
+        found[domain] = at_most(documents, config.search.tokens, config.search.seed + number)
         if not any(len(document.ids) > 1 for document in found[domain]):
             raise RequestError(
                 f"{domain} has no tune document, on which weights are found and looked at: raise data.tune_fraction "
@@ -147,13 +148,6 @@ def corpus_as_trained(config: Config, layout: Layout, domain: str) -> Corpus:
     if layout.adapter(domain).is_dir():
         require_same_split(layout.adapter(domain), config.data, files)
     return Corpus(files, config.data)
-
-
-def _at_most(documents: list[Document], tokens: int, seed: int) -> list[Document]:
-    """As many of the documents, drawn at random, as have `tokens` together, and at least one."""
-    order = np.random.default_rng(seed).permutation(len(documents))
-    sizes = np.cumsum([len(documents[i].ids) for i in order])
-    return [documents[i] for i in sorted(order[: max(int(np.searchsorted(sizes, tokens, "right")), 1)])]
 
 
 def open_terms(

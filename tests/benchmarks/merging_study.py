@@ -11,8 +11,10 @@ whole change times the factor that is best on --tune-tokens of each domain's tun
 - mean: the change of perplexity that the mean over the domains of the loss per token makes (exp of the mean of the
   domains' log-ratios, less 1), with its 95% interval (paired bootstrap over documents, domains held apart).
 - against: the same change against that row.
-- kept: the mean gain over that of the adapters at home (first row).
+- kept: the mean gain over that of the adapters at home (second row).
 - s: to make the merge, moments of inputs included, without what measures it.
+
+Whole models, such as stage 3 wrote them with weights that it found, get a row each: `--models "terms=kept/terms" ...`.
 
 Moments of inputs are those on --moment-tokens of each domain's tune text. Beside the table, a JSON file of the same
 name keeps every document's negative log-likelihood by row; rows that it has of the same adapters and documents are not
@@ -32,6 +34,7 @@ from pathlib import Path
 import merging_formulas as formulas
 import numpy as np
 import torch
+import xxhash
 from merging_formulas import Term
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -49,7 +52,7 @@ from dem.evaluation.scores import Scores
 from dem.search.moments import second_moments
 from dem.sources import adapter_deltas
 
-AGAINST = ("equal weights, best", "RegMean, best")
+AGAINST = ("equal weights, best", "RegMean, best", "one adapter on mixed")
 """Rows that all others are compared with, document by document."""
 ALPHA = 0.9
 TOKENS_AT_ONCE = 1 << 10
@@ -329,7 +332,7 @@ class Results:
         self.rows: dict[str, dict] = old["rows"] if old.get("key") == key else {}
         self._key = key
 
-    def add(self, row: str, scores: dict[str, Scores], **more: float) -> None:
+    def add(self, row: str, scores: dict[str, Scores], **more: float | str) -> None:
         """Keep a row."""
         self.rows[row] = {**more, "nll": {domain: own.nll.tolist() for domain, own in scores.items()}}
         self._path.write_text(json.dumps({"key": self._key, "rows": self.rows}), encoding="utf-8")
@@ -390,6 +393,7 @@ def main() -> None:
     """Measure what is asked for and not yet measured, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", help="merges by name; all without")
+    parser.add_argument("--models", nargs="+", default=[], metavar="ROW=FOLDER", help="models to measure beside them")
     parser.add_argument("--only-best", action="store_true", help="leave out the rows at the papers' own scales")
     parser.add_argument("--test-share", type=float, default=1.0, help="of each domain's test tokens")
     parser.add_argument("--tune-tokens", type=int, default=6000, help="of each domain, to find a merge's scale on")
@@ -420,6 +424,7 @@ def main() -> None:
         changes = factors_in(layout.adapter(mixture), base, Checkpoint(base))
         with study.changed({name: [term] for name, term in changes.items()}):
             results.add(f"one adapter on {mixture}", study.losses(test))
+    measure_models(dict(each.split("=", 1) for each in own.models), test, config.data.max_length, results)
     sizes = [f"{sum(len(d.ids) - 1 for some in side.values() for d in some):,}" for side in (test, few, text)]
     head = (
         f"{len(domains)} domains; {sizes[0]} test tokens; scales on {sizes[1]} tune tokens, moments on {sizes[2]}\n\n"
@@ -460,6 +465,24 @@ def measure(
                 results.add(name, study.losses(test), scale=factor, seconds=seconds)
             change = mean_change(results.scores("base", test), results.scores(name, test))
             log.info(f"{name}: scale {factor:.2f}, {math.expm1(change):+.2%}")
+
+
+def measure_models(folders: dict[str, str], test: dict, max_length: int, results: Results) -> None:
+    """Add a row for each whole model that has none yet of its weights."""
+    for row, folder in folders.items():
+        weights = safetensors_hash(Path(folder))
+        if results.rows.get(row, {}).get("weights") == weights:
+            continue
+        model = load_model(Path(folder), torch.float32, hub_kernels=False)
+        results.add(row, {domain: score(model, some, max_length) for domain, some in test.items()}, weights=weights)
+
+
+def safetensors_hash(folder: Path) -> str:
+    """Of a model's weights."""
+    sums = xxhash.xxh3_128()
+    for file in sorted(folder.glob("*.safetensors")):
+        sums.update(file.read_bytes())
+    return sums.hexdigest()
 
 
 if __name__ == "__main__":
