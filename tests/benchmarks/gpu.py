@@ -1,21 +1,21 @@
-"""What only a GPU can prove, in at most 8 minutes on one card; the last lines are a table for README.md beside this file.
+"""What only a GPU can prove, in at most 8 minutes on one card; the last lines are a table for README.md beside it.
 
     python tests/benchmarks/gpu.py --out FOLDER          # on one NVIDIA GPU; needs no network and no model
-    python tests/benchmarks/gpu.py --out FOLDER --dry    # the same script on a CPU at tiny shapes, in less than a minute
+    python tests/benchmarks/gpu.py --out FOLDER --dry    # the same on a CPU at tiny shapes, in less than a minute
 
 Each part is a process of its own with a time limit, the important ones first; what a part prints is in FOLDER, and so
 is summary.md. A kernel that cannot be had is a row that says why. A part that fails, or takes too long, is a row too,
-and the exit status is then 1. The temporary folder needs 12 GB, by default in the system's own; one in memory is faster.
+and the exit status is then 1. Its temporary folder needs 6 GB (--work: elsewhere than in the system's own).
 
-- three stages: on a tiny Mamba that the script trains, two domains, with each of the scans in fp16 and bf16, beside each
-  other. All adapters must move, and the merged model be better than its base in each domain.
+- three stages: on a tiny Mamba that the script trains, two domains, with each scan in fp16 and bf16, beside each other.
+  All adapters must move, and the merged model be better than its base in each domain.
 - kill -9 and resume: a killed training goes on and ends with the adapter of an unbroken one, bit for bit.
 - scan: of one layer, at the shapes of 2.8B in bf16, with gradients as a training takes them. Error: |ours - exact| /
   |exact| of one sample, exact in float64 on the CPU. `64 layers`: twice forward (checkpointing) and once backward.
 - training: `ours` is stage 1's own `run_training`, `plain` transformers' model with PEFT and AdamW as guides show it,
-  with whatever kernels transformers finds. Shapes of 2.8B, 8 x 2048 tokens, bf16, gradient checkpointing, at most 21.5
-  GiB: what a 24 GB card leaves. `waits`: how often the host waited for the GPU in a step (PyTorch's sync debug mode), by
-  place in the log.
+  with whatever kernels transformers finds. Shapes of 2.8B, 8 x 2048 tokens, bf16, gradient checkpointing, under a cap
+  of 21.5 GiB, what a 24 GB card leaves. `waits`: how often the host waited for the GPU in a step (PyTorch's sync debug
+  mode), by place; the log has all places.
 - evaluation: of the same base: perplexity, ten answers at once, a gradient of the search for weights of five domains.
 """
 
@@ -34,7 +34,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from gpu_place import Place, require_gpu
 

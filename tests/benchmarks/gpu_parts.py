@@ -70,7 +70,7 @@ def _card() -> str:
 
 def tiny_base(place: Place) -> None:
     """Make two domains' text and a base, as the demo does."""
-    documents, sample.STEPS = (60, 8) if place.dry else (500, 150)
+    documents, sample.STEPS = (50, 5) if place.dry else (500, 150)
     corpora = {domain: generate(domain, documents, 1) for domain in DOMAINS}
     sample.write_corpora(corpora, Layout(place.tiny))
     known = {text for texts in corpora.values() for text in texts}
@@ -197,7 +197,7 @@ def _stages(place: Place, name: str, kernels: str, precision: str) -> _Stages:
     """A root with text of its own, and a config; no stage has run."""
     root = place.work / name
     shutil.copytree(place.tiny / "parquet_ready", root / "parquet_ready")
-    steps, save = (8, 2) if place.dry else (40, 10)
+    steps, save = (4, 1) if place.dry else (40, 10)
     training = {"learning_rate": 5e-3, "batch_size": 4 if place.dry else 16, "max_steps": steps, "epochs": 5}
     training |= {"precision": precision, "eval_steps": steps, "logging_steps": 1, "save_steps": save}
     fraction = 0.1 if place.dry else 0.05
@@ -205,11 +205,11 @@ def _stages(place: Place, name: str, kernels: str, precision: str) -> _Stages:
         "base_model": str(place.tiny / "base_model"),
         "domains": DOMAINS,
         "kernels": kernels,
-        "data": {"max_length": 32 if place.dry else 128, "tune_fraction": fraction, "test_fraction": fraction},
+        "data": {"max_length": 24 if place.dry else 128, "tune_fraction": fraction, "test_fraction": fraction},
         "training": training,
         "lora": {"r": 4 if place.dry else 8},
-        "merge": {"weights": "auto", "normalize": False},
-        "evaluation": {"max_new_tokens": 4 if place.dry else 24},
+        "merge": {"weights": dict.fromkeys(DOMAINS, 0.5) if place.dry else "auto", "normalize": False},
+        "evaluation": {"max_new_tokens": 2 if place.dry else 24},
     }
     (root / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return _Stages(root, root / "config.yaml")

@@ -286,7 +286,7 @@ def train_plainly(place: Place) -> None:
     """A few steps of the loop that guides show; without kernels, one layer and one block, which already take long."""
     what, lacking = _training(place), refused("compiled")
     batch, _ = _batch(place)
-    layers = None if place.dry or not lacking else 1
+    layers = 1 if lacking and not place.dry else None
     _capped(place)
     shorter = {"num_hidden_layers": layers} if layers else {}
     model = AutoModelForCausalLM.from_pretrained(place.big, dtype=_dtype(place), device_map=_device(place), **shorter)
@@ -302,7 +302,7 @@ def train_plainly(place: Place) -> None:
         model.zero_grad()
         torch.cuda.empty_cache()
     dead = {n.split(".")[-4] for n, p in model.named_parameters() if "lora_B" in n and not p.any()}
-    how, seconds = ("plain, without a kernel", seconds * batch * 64) if layers else ("plain, compiled", seconds)
+    how, seconds = "plain, without a kernel" if lacking else "plain, compiled", seconds * (batch * 64 if layers else 1)
     told = (
         f"{_speed(place, seconds)}, {_peak(place)}, {part} blocks at once; without effect: {', '.join(dead) or 'none'}"
     )
