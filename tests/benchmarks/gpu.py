@@ -5,7 +5,8 @@
 
 Each part is a process of its own with a time limit, the important ones first; what a part prints is in FOLDER, and so
 is summary.md. A kernel that cannot be had is a row that says why. A part that fails, or takes too long, is a row too,
-and the exit status is then 1. Its temporary folder needs 6 GB (--work: elsewhere than in the system's own).
+and the exit status is then 1; without a GPU nothing is tried. Its temporary folder needs 6 GB (--work: elsewhere than
+in the system's own), and the tests' the same.
 
 - three stages: on a tiny Mamba that the script trains, two domains, with each scan in fp16 and bf16, beside each other.
   All adapters must move, and the merged model be better than its base in each domain.
@@ -120,7 +121,10 @@ class Done:
 
 
 def run(parts: list[list[Part]], work: Path, out: Path, dry: bool) -> Iterator[Done]:
-    """Run round after round, within LIMIT; of the next one the libraries are imported meanwhile."""
+    """Run round after round, within LIMIT; of the next one the libraries are imported meanwhile.
+
+    Where the first fails, there is no GPU, and the others are left alone.
+    """
     ends = time.monotonic() + LIMIT
     begun = [Running(part, work, out, dry) for part in parts[0]]
     now = begun
@@ -130,10 +134,13 @@ def run(parts: list[list[Part]], work: Path, out: Path, dry: bool) -> Iterator[D
             begun = after
             for running in now:
                 running.go()
+            done = []
             for running in now:
-                done = running.done(ends)
-                print(f"{done.name}: {done.mistake or 'ok'}, {done.seconds:.0f} s", flush=True)
-                yield done
+                done.append(running.done(ends))
+                print(f"{done[-1].name}: {done[-1].mistake or 'ok'}, {done[-1].seconds:.0f} s", flush=True)
+            yield from done
+            if now[0].part is parts[0][0] and done[0].mistake:
+                return
     finally:
         for running in [*now, *begun]:
             running.end()
@@ -144,7 +151,7 @@ class Running:
 
     def __init__(self, part: Part, work: Path, out: Path, dry: bool):
         """Start it; it waits for `go`."""
-        self._part, self._log = part, out / f"{part.name}.log"
+        self.part, self._log = part, out / f"{part.name}.log"
         self._place = Place(work, work / f"{part.name}.rows", dry)
         self._began = time.monotonic()
         self._go = self._place.context.Event()
@@ -158,7 +165,7 @@ class Running:
 
     def done(self, ends: float) -> Done:
         """What came of it, once it has ended, or been ended at its limit or, for all parts, at the time `ends`."""
-        limit = min(self._part.limit, ends - self._began)
+        limit = min(self.part.limit, ends - self._began)
         mistake = None
         if limit >= LEAST:
             self._process.join(max(self._began + limit - time.monotonic(), 0))
@@ -170,7 +177,7 @@ class Running:
             mistake = f"FAILED with {self._process.exitcode}: {_last_line(self._log)}"
         self.end()
         rows = self._place.rows.read_text(encoding="utf-8").splitlines() if self._place.rows.exists() else []
-        return Done(self._part.name, time.monotonic() - self._began, mistake, [json.loads(row) for row in rows])
+        return Done(self.part.name, time.monotonic() - self._began, mistake, [json.loads(row) for row in rows])
 
     def end(self) -> None:
         """End it and all that it has started."""

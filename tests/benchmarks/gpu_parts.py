@@ -17,6 +17,7 @@ import torch
 import yaml
 from gpu_place import ROOT, Place, refused
 
+import dem
 from dem import merge_model, sample, train_individual, vector_diff
 from dem.errors import run_script
 from dem.layout import Layout
@@ -30,13 +31,26 @@ KERNELS = ("mamba_ssm", "selective_scan_cuda", "causal_conv1d", "causal_conv1d_c
 
 def versions(place: Place) -> None:
     """What is installed here, and what of it cannot be imported."""
-    place.row("versions", "", ", ".join(f"{name} {_version(name)}" for name in ("Python", *LIBRARIES)))
+    place.row("versions", _commit(), ", ".join(f"{name} {_version(name)}" for name in ("Python", *LIBRARIES)))
     place.row("card", "", _card())
     for name in KERNELS:
         place.row("kernels", name, _imported(name))
     compiler, header = shutil.which("cc") or shutil.which("gcc"), Path(sysconfig.get_path("include")) / "Python.h"
     found = f"{compiler or 'no C compiler'}, {header if header.exists() else 'no Python.h'}"
     place.row("what Triton compiles with", "", found)
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    return f"dem {dem.__version__} {_told(command)}".strip()
+
+
+def _told(command: list[str]) -> str:
+    """What a program says; nothing where there is none, or it fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout.strip()
+    except OSError:
+        return ""
 
 
 def _version(name: str) -> str:
@@ -61,16 +75,16 @@ def _card() -> str:
         return f"none: a CPU, {torch.get_num_threads()} threads"
     card = torch.cuda.get_device_properties(0)
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    driver = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout.strip()
+    driver = _told(command) or "unknown"
     return (
-        f"{card.name}, {card.total_memory / 2**30:.1f} GiB, sm_{card.major}{card.minor}, driver {driver or 'unknown'}, "
+        f"{card.name}, {card.total_memory / 2**30:.1f} GiB, sm_{card.major}{card.minor}, driver {driver}, "
         f"torch built for CUDA {torch.version.cuda}, {os.cpu_count()} CPU cores"
     )
 
 
 def tiny_base(place: Place) -> None:
     """Make two domains' text and a base, as the demo does."""
-    documents, sample.STEPS = (50, 5) if place.dry else (500, 150)
+    documents, sample.STEPS, sample.BLOCK = (50, 4, 16) if place.dry else (500, 150, 128)
     corpora = {domain: generate(domain, documents, 1) for domain in DOMAINS}
     sample.write_corpora(corpora, Layout(place.tiny))
     known = {text for texts in corpora.values() for text in texts}
@@ -198,7 +212,12 @@ def _stages(place: Place, name: str, kernels: str, precision: str) -> _Stages:
     root = place.work / name
     shutil.copytree(place.tiny / "parquet_ready", root / "parquet_ready")
     steps, save = (4, 1) if place.dry else (40, 10)
-    training = {"learning_rate": 5e-3, "batch_size": 4 if place.dry else 16, "max_steps": steps, "epochs": 5}
+    training = {
+        "learning_rate": 5e-3 if place.dry else 2e-3,
+        "batch_size": 4 if place.dry else 16,
+        "max_steps": steps,
+        "epochs": 5,
+    }
     training |= {"precision": precision, "eval_steps": steps, "logging_steps": 1, "save_steps": save}
     fraction = 0.1 if place.dry else 0.05
     config = {
@@ -207,7 +226,7 @@ def _stages(place: Place, name: str, kernels: str, precision: str) -> _Stages:
         "kernels": kernels,
         "data": {"max_length": 24 if place.dry else 128, "tune_fraction": fraction, "test_fraction": fraction},
         "training": training,
-        "lora": {"r": 4 if place.dry else 8},
+        "lora": {"r": 8, "alpha": 16},
         "merge": {"weights": dict.fromkeys(DOMAINS, 0.5) if place.dry else "auto", "normalize": False},
         "evaluation": {"max_new_tokens": 2 if place.dry else 24},
     }

@@ -85,7 +85,7 @@ def big_base(place: Place) -> None:
 
 def scan(place: Place, kernels: str) -> None:
     """Error, same bits, milliseconds."""
-    b, d, length, n = sizes = (1, 3, 6, 2) if place.dry else (8, 5120, 2048, 16)
+    b, d, length, n = sizes = (1, 3, 5, 2) if place.dry else (8, 5120, 2048, 16)
     what = f"scan, {b} x {length} x {d}, n {n}"
     function = _scan_in_interpreter() if place.dry and kernels == "triton" else _scan_of(place, kernels)
     if isinstance(function, str):
@@ -99,7 +99,7 @@ def scan(place: Place, kernels: str) -> None:
         mamba.selective_scan, {name: x.cpu().double() for name, x in own.items()}, own_weights.cpu().double()
     )
     off = {name: float((first[name][:1].cpu().double() - x).norm() / x.norm()) for name, x in exact.items()}
-    forward, backward = _milliseconds(function, given, weights)
+    forward, backward = _milliseconds(function, given, weights, 0 if place.dry else 3)
     told = [
         f"forward {forward:.2f} ms, backward {backward:.2f} ms",
         f"64 layers {64 * (2 * forward + backward) / 1e3:.2f} s a step",
@@ -169,10 +169,12 @@ def _results(function: Callable, given: dict[str, torch.Tensor], weights: torch.
     return dict(zip(("y", "du", "ddt", "dB", "dC", "dz"), (y.detach(), *gradients), strict=True))
 
 
-def _milliseconds(function: Callable, given: dict[str, torch.Tensor], weights: torch.Tensor) -> tuple[float, float]:
-    """Forward and backward, the medians of up to nine times in three seconds."""
-    forward, backward, began = [], [], time.monotonic()
-    while not forward or (len(forward) < 9 and time.monotonic() < began + 3):
+def _milliseconds(
+    function: Callable, given: dict[str, torch.Tensor], weights: torch.Tensor, seconds: float
+) -> tuple[float, float]:
+    """Forward and backward, the medians of up to nine times in so many seconds."""
+    forward, backward, ends = [], [], time.monotonic() + seconds
+    while not forward or (len(forward) < 9 and time.monotonic() < ends):
         start = device_time()
         y, leaves = _forward(function, given)
         middle = device_time()
@@ -233,7 +235,8 @@ class _Watch(TrainerCallback):
         self._caught = nullcontext()
 
     def on_train_begin(self, args, state, control, **kwargs):
-        """Begin anew, also where fewer blocks at once are tried."""
+        """Begin anew, also where fewer blocks at once are tried because a step failed."""
+        self._hear_no_more()
         self.at_once = args.per_device_train_batch_size
         self._ends = [device_time()]
 
@@ -245,11 +248,14 @@ class _Watch(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         """Stop listening, and perhaps the training."""
-        self._caught.__exit__(None, None, None)
-        self._caught = nullcontext()
+        self._hear_no_more()
         self._ends.append(device_time())
         if self._ends[-1] > self._ends[0] + LONG:
             control.should_training_stop = True
+
+    def _hear_no_more(self) -> None:
+        self._caught.__exit__(None, None, None)
+        self._caught = nullcontext()
 
     def seconds(self) -> float:
         """Of a step: the median of the timed ones or, if there are none, of the last."""
@@ -293,39 +299,42 @@ def train_plainly(place: Place) -> None:
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     targets = ["in_proj", "x_proj"]  # PEFT refuses out_proj
     model = peft.get_peft_model(model, peft.LoraConfig(r=16, lora_alpha=32, target_modules=targets)).train()
-    for part in [1] if layers else [size for size in (8, 4, 2, 1) if size <= batch]:
-        try:
-            seconds = _seconds_of_plain_step(place, model, part, batch // part if not layers else 1)
-            break
-        except torch.OutOfMemoryError:
-            print(f"=> {part} blocks at once do not fit")
-        model.zero_grad()
-        torch.cuda.empty_cache()
+    part, parts = (1, 1) if layers else (batch, 1)
+    while (seconds := _seconds_of_plain_step(place, model, part, parts)) is None and part > 1:
+        part, parts = part // 2, parts * 2
+    how = "plain, without a kernel" if lacking else "plain, compiled"
+    if seconds is None:
+        return place.row(what, how, f"not one block fits, {_peak(place)}")
     dead = {n.split(".")[-4] for n, p in model.named_parameters() if "lora_B" in n and not p.any()}
-    how, seconds = "plain, without a kernel" if lacking else "plain, compiled", seconds * (batch * 64 if layers else 1)
-    told = (
-        f"{_speed(place, seconds)}, {_peak(place)}, {part} blocks at once; without effect: {', '.join(dead) or 'none'}"
-    )
-    reckoned = "; reckoned from one layer and one block" if layers else ""
-    place.row(what, how, told + reckoned, **({} if layers else {"seconds": seconds}))
+    told = f"{_peak(place)}, {part} at once; adapters without effect: {', '.join(dead) or 'none'}"
+    if layers:
+        seconds *= batch * 64
+        told += "; reckoned from one layer and one block"
+    place.row(what, how, f"{_speed(place, seconds)}, {told}", **({} if layers else {"seconds": seconds}))
 
 
-def _seconds_of_plain_step(place: Place, model: torch.nn.Module, part: int, parts: int) -> float:
-    """The second step of two, each of `parts` times `part` blocks."""
+def _seconds_of_plain_step(place: Place, model: torch.nn.Module, part: int, parts: int) -> float | None:
+    """The second step of two, each of `parts` times `part` blocks; None if memory does not suffice."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
     ids = torch.randint(3, 2000, (part, _batch(place)[1]), device=_device(place))
-    for _ in range(2):
-        began = device_time()
-        for _ in range(parts):
-            with torch.autocast(_device(place), _dtype(place), enabled=not place.dry):
-                loss = model(input_ids=ids, labels=ids).loss
-            (loss / parts).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        seconds = device_time() - began
-        if seconds > LONG:
-            break
-    return seconds
+    try:
+        for _ in range(2):
+            began = device_time()
+            for _ in range(parts):
+                with torch.autocast(_device(place), _dtype(place), enabled=not place.dry):
+                    loss = model(input_ids=ids, labels=ids).loss
+                (loss / parts).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            seconds = device_time() - began
+            if seconds > LONG:
+                break
+        return seconds
+    except torch.OutOfMemoryError:
+        print(f"=> {part} blocks at once do not fit")
+    model.zero_grad()
+    torch.cuda.empty_cache()
+    return None
 
 
 # Evaluation
