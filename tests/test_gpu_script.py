@@ -1,6 +1,6 @@
 """The script that is run where there is a GPU (tests/benchmarks/gpu.py), so that it is not found broken on that day."""
 
-import os
+import importlib
 import warnings
 from pathlib import Path
 
@@ -19,19 +19,20 @@ DRY = [
 def gpu(monkeypatch):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU: the script itself is run there")
-    for name in ("CUDA_VISIBLE_DEVICES", "TRITON_INTERPRET", "HF_HUB_OFFLINE", "TOKENIZERS_PARALLELISM"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))  # so that what the script sets goes again
     monkeypatch.syspath_prepend(BENCHMARKS)
-    import gpu
+    return importlib.import_module("gpu")
 
-    return gpu
+
+def run_dry(gpu, folder: Path) -> tuple[int, str]:
+    """The exit status and the summary of the script, run in a process that begins at once and sets what it likes."""
+    run = split_off(lambda: gpu.main(["--dry", "--out", str(folder / "out")]), folder / "heard")
+    run.join()
+    return run.exitcode, (folder / "out" / "summary.md").read_text(encoding="utf-8")
 
 
 def test_the_whole_script_runs_dry(gpu, tmp_path):
-    run = split_off(lambda: gpu.main(["--dry", "--out", str(tmp_path / "out")]), tmp_path / "heard")
-    run.join()
-    summary = (tmp_path / "out" / "summary.md").read_text(encoding="utf-8")
-    assert run.exitcode == 0, summary
+    status, summary = run_dry(gpu, tmp_path)
+    assert status == 0, summary
     head, table = summary.split("| what | with | measured |\n|---|---|---|\n")
     parts = [part.name for some in gpu.rounds(dry=True) for part in some]
     assert [line.split(": ok, ")[0] for line in head.split("\n") if line] == parts
@@ -45,7 +46,7 @@ def test_the_whole_script_runs_dry(gpu, tmp_path):
     )
 
 
-def test_a_part_that_fails_or_hangs_is_told_and_the_rest_goes_on(gpu, tmp_path, monkeypatch, capsys):
+def test_a_part_that_fails_or_hangs_is_told_and_the_rest_goes_on(gpu, tmp_path, monkeypatch):
     (tmp_path / "strange_parts.py").write_text(
         "import time\n"
         "def breaks(place):\n    place.row('one', 'two', 'thr|ee', seconds=1.5)\n    raise ValueError('so it is')\n"
@@ -53,22 +54,25 @@ def test_a_part_that_fails_or_hangs_is_told_and_the_rest_goes_on(gpu, tmp_path, 
         "def works(place, word):\n    place.row('six', word, 'seven')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    parts = [[gpu.Part("strange_parts", "breaks", 30), gpu.Part("strange_parts", "hangs", 0.5)]]
-    parts += [[gpu.Part("strange_parts", "works", 30, ("well",))]]
-    monkeypatch.setattr(gpu, "rounds", lambda dry: parts)
-    monkeypatch.setattr(gpu, "LEAST", 0.1)
-    assert gpu.main(["--dry", "--out", str(tmp_path / "out")]) == 1
-    told = capsys.readouterr().out
-    assert (
-        "breaks: FAILED with 1: ValueError: so it is" in told
-        and "hangs: ENDED after" in told
-        and "works_well: ok" in told
+    works, breaks = gpu.Part("strange_parts", "works", 30, ("well",)), gpu.Part("strange_parts", "breaks", 30)
+    monkeypatch.setattr(
+        gpu, "rounds", lambda dry: [[works], [breaks, gpu.Part("strange_parts", "hangs", 0.5)], [works]]
     )
-    for row in ("| one | two | thr/ee |", "| four |  | five |", "| six | well | seven |", "| hangs |  | **ENDED after"):
-        assert row in told
+    monkeypatch.setattr(gpu, "LEAST", 0.1)
+    status, summary = run_dry(gpu, tmp_path)
+    assert status == 1 and summary.count("works_well: ok") == 2
+    assert "breaks: FAILED with 1: ValueError: so it is" in summary and "hangs: ENDED after 0 s, its limit" in summary
+    rows = ["| one | two | thr/ee |", "| four |  | five |", "| six | well | seven |", "| hangs |  | **ENDED after"]
+    assert all(row in summary for row in rows)
+
+    monkeypatch.setattr(gpu, "rounds", lambda dry: [[breaks], [works]])  # the first says whether there is a GPU
+    status, summary = run_dry(gpu, tmp_path)
+    assert status == 1 and "works" not in summary
+
+    monkeypatch.setattr(gpu, "rounds", lambda dry: [[works]])
     monkeypatch.setattr(gpu, "LIMIT", 0)
-    assert gpu.main(["--dry", "--out", str(tmp_path / "out")]) == 1
-    assert "works_well: NOT BEGUN, no time was left" in capsys.readouterr().out
+    status, summary = run_dry(gpu, tmp_path)
+    assert status == 1 and "works_well: NOT BEGUN, no time was left" in summary and "seven" not in summary
 
 
 def test_what_is_to_be_reached_is_said_of_what_was_measured(gpu):
@@ -86,8 +90,7 @@ def test_what_is_to_be_reached_is_said_of_what_was_measured(gpu):
 
 
 def test_waits_are_counted_by_place(gpu):
-    import gpu_speed
-
+    gpu_speed = importlib.import_module("gpu_speed")
     with gpu_speed._waits() as caught:
         for line in (7, 7, 9):
             warnings.warn_explicit("called a synchronizing CUDA operation", UserWarning, "/a/b/trainer.py", line)

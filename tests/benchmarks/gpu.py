@@ -101,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _surround(dry: bool) -> None:
     """Set what the parts' processes take over, before anything asks for a GPU."""
     os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     if dry:
         from dem.gpu_presence import leave_gpus_alone
 
