@@ -84,7 +84,7 @@ def _card() -> str:
 
 def tiny_base(place: Place) -> None:
     """Make two domains' text and a base, as the demo does."""
-    documents, sample.STEPS, sample.BLOCK = (50, 4, 16) if place.dry else (500, 150, 128)
+    documents, sample.STEPS, sample.BLOCK = (40, 4, 16) if place.dry else (500, 150, 128)
     corpora = {domain: generate(domain, documents, 1) for domain in DOMAINS}
     sample.write_corpora(corpora, Layout(place.tiny))
     known = {text for texts in corpora.values() for text in texts}
@@ -211,24 +211,22 @@ def _stages(place: Place, name: str, kernels: str, precision: str) -> _Stages:
     """A root with text of its own, and a config; no stage has run."""
     root = place.work / name
     shutil.copytree(place.tiny / "parquet_ready", root / "parquet_ready")
-    steps, save = (4, 1) if place.dry else (40, 10)
-    training = {
-        "learning_rate": 5e-3 if place.dry else 2e-3,
-        "batch_size": 4 if place.dry else 16,
-        "max_steps": steps,
-        "epochs": 5,
-    }
-    training |= {"precision": precision, "eval_steps": steps, "logging_steps": 1, "save_steps": save}
-    fraction = 0.1 if place.dry else 0.05
+    training = {"precision": precision, "epochs": 5, "logging_steps": 1}
+    if place.dry:
+        length, answer, weights = 24, 2, dict.fromkeys(DOMAINS, 0.5)
+        training |= {"batch_size": 4, "max_steps": 4, "save_steps": 2, "learning_rate": 5e-3}
+    else:
+        length, answer, weights = 128, 24, "auto"
+        training |= {"batch_size": 16, "max_steps": 40, "save_steps": 10, "learning_rate": 2e-3}
     config = {
         "base_model": str(place.tiny / "base_model"),
         "domains": DOMAINS,
         "kernels": kernels,
-        "data": {"max_length": 24 if place.dry else 128, "tune_fraction": fraction, "test_fraction": fraction},
+        "data": {"max_length": length, "tune_fraction": 0.05, "test_fraction": 0.05},
         "training": training,
         "lora": {"r": 8, "alpha": 16},
-        "merge": {"weights": dict.fromkeys(DOMAINS, 0.5) if place.dry else "auto", "normalize": False},
-        "evaluation": {"max_new_tokens": 2 if place.dry else 24},
+        "merge": {"weights": weights, "normalize": False},
+        "evaluation": {"max_new_tokens": answer},
     }
     (root / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return _Stages(root, root / "config.yaml")
