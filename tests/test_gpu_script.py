@@ -91,7 +91,7 @@ def test_what_is_to_be_reached_is_said_of_what_was_measured(gpu):
 
 def test_waits_are_counted_by_place(gpu):
     gpu_speed = importlib.import_module("gpu_speed")
-    with gpu_speed._waits() as caught:
+    with gpu_speed._Waits() as caught:
         for line in (7, 7, 9):
             warnings.warn_explicit("called a synchronizing CUDA operation", UserWarning, "/a/b/trainer.py", line)
         warnings.warn("something else", stacklevel=1)

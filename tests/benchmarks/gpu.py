@@ -127,20 +127,20 @@ def run(parts: list[list[Part]], work: Path, out: Path, dry: bool) -> Iterator[D
     Where the first fails, there is no GPU, and the others are left alone.
     """
     ends = time.monotonic() + LIMIT
-    begun = [Running(part, work, out, dry) for part in parts[0]]
-    now = begun
+    now, begun = [], [Running(part, work, out, dry) for part in parts[0]]
     try:
-        for following in [*parts[1:], []]:
-            now, after = begun, [Running(part, work, out, dry) for part in following]
-            begun = after
+        for number, following in enumerate([*parts[1:], []]):
+            now = begun
+            begun = [Running(part, work, out, dry) for part in following]
             for running in now:
-                running.go()
-            done = []
-            for running in now:
-                done.append(running.done(ends))
-                print(f"{done[-1].name}: {done[-1].mistake or 'ok'}, {done[-1].seconds:.0f} s", flush=True)
-            yield from done
-            if now[0].part is parts[0][0] and done[0].mistake:
+                running.go(ends)
+            while any([running.goes_on() for running in now]):
+                time.sleep(0.02)
+            done = [running.done() for running in now]
+            for part in done:
+                print(f"{part.name}: {part.mistake or 'ok'}, {part.seconds:.0f} s", flush=True)
+                yield part
+            if number == 0 and done[0].mistake:
                 return
     finally:
         for running in [*now, *begun]:
@@ -152,33 +152,40 @@ class Running:
 
     def __init__(self, part: Part, work: Path, out: Path, dry: bool):
         """Start it; it waits for `go`."""
-        self.part, self._log = part, out / f"{part.name}.log"
+        self._part, self._log = part, out / f"{part.name}.log"
         self._place = Place(work, work / f"{part.name}.rows", dry)
-        self._began = time.monotonic()
+        self._mistake: str | None = None
+        self._seconds: float | None = None
         self._go = self._place.context.Event()
         self._process = self._place.context.Process(target=_work, args=(part, self._place, self._log, self._go))
         self._process.start()
 
-    def go(self) -> None:
-        """Let it begin."""
+    def go(self, ends: float) -> None:
+        """Let it begin, if there is time before all parts have to be done."""
         self._began = time.monotonic()
+        self._deadline = min(self._began + self._part.limit, ends)
+        if self._deadline < self._began + LEAST:
+            self._mistake = "NOT BEGUN, no time was left"
+            self.end()
         self._go.set()
 
-    def done(self, ends: float) -> Done:
-        """What came of it, once it has ended, or been ended at its limit or, for all parts, at the time `ends`."""
-        limit = min(self.part.limit, ends - self._began)
-        mistake = None
-        if limit >= LEAST:
-            self._process.join(max(self._began + limit - time.monotonic(), 0))
-        if limit < LEAST:
-            mistake = "NOT BEGUN, no time was left"
-        elif self._process.exitcode is None:
-            mistake = f"ENDED after {limit:.0f} s, its limit"
-        elif self._process.exitcode:
-            mistake = f"FAILED with {self._process.exitcode}: {_last_line(self._log)}"
-        self.end()
+    def goes_on(self) -> bool:
+        """Whether it still runs; at its limit it is ended."""
+        runs, now = self._process.exitcode is None, time.monotonic()
+        if runs and now < self._deadline:
+            return True
+        if runs:
+            self._mistake = f"ENDED after {self._deadline - self._began:.0f} s, its limit"
+            self.end()
+        self._seconds = self._seconds or now - self._began
+        return False
+
+    def done(self) -> Done:
+        """What came of it, once it has ended."""
+        if self._process.exitcode and not self._mistake:
+            self._mistake = f"FAILED with {self._process.exitcode}: {_last_line(self._log)}"
         rows = self._place.rows.read_text(encoding="utf-8").splitlines() if self._place.rows.exists() else []
-        return Done(self.part.name, time.monotonic() - self._began, mistake, [json.loads(row) for row in rows])
+        return Done(self._part.name, self._seconds, self._mistake, [json.loads(row) for row in rows])
 
     def end(self) -> None:
         """End it and all that it has started."""

@@ -34,9 +34,9 @@ from dem.training_states import SavedStates
 
 CAP = 21.5
 """GiB that a 24 GB card leaves to PyTorch."""
-STEPS = 5
+STEPS = 4
 """Of a training: one to warm up, one whose waits are counted, and those that are timed."""
-LONG = 40
+LONG = 30
 """Seconds after which no further step is begun."""
 INTERPRETER = (3, 7)
 """The first Triton known to interpret with every NumPy."""
@@ -240,18 +240,19 @@ class _Watch(TrainerCallback):
         self.at_once = args.per_device_train_batch_size
         self._ends = [device_time()]
 
-    def on_step_begin(self, args, state, control, **kwargs):
-        """Listen, in the second step."""
-        if state.global_step == 1:
-            self._caught = _waits()
-            self.waits = self._caught.__enter__()
-
     def on_step_end(self, args, state, control, **kwargs):
-        """Stop listening, and perhaps the training."""
+        """Take the time, listen from the first step to the second, and perhaps end the training."""
         self._hear_no_more()
         self._ends.append(device_time())
+        if state.global_step == 1:
+            self._caught = _Waits()
+            self.waits = self._caught.__enter__()
         if self._ends[-1] > self._ends[0] + LONG:
             control.should_training_stop = True
+
+    def on_train_end(self, args, state, control, **kwargs):
+        """Stop listening where there was no second step."""
+        self._hear_no_more()
 
     def _hear_no_more(self) -> None:
         self._caught.__exit__(None, None, None)
@@ -263,7 +264,7 @@ class _Watch(TrainerCallback):
         return statistics.median(steps[2:] or steps[-1:])
 
 
-class _waits(warnings.catch_warnings):
+class _Waits(warnings.catch_warnings):
     """While it lasts, PyTorch warns each time that the host waits for the GPU; gives the list of all warnings."""
 
     def __init__(self):
