@@ -70,7 +70,7 @@ def rounds(dry: bool) -> list[list[Part]]:
         [Part("gpu_parts", "tiny_base", 90), Part("gpu_speed", "big_base", 90)],
         [Part("gpu_parts", "three_stages", 120, pair) for pair in precisions],
         [Part("gpu_parts", "resume", 90, ("auto" if dry else "triton",))],
-        *([Part("gpu_speed", "scan", 60, (kernels,))] for kernels in scans),
+        *([Part("gpu_scan", "scan", 60, (kernels,))] for kernels in scans),
         *([Part("gpu_speed", "train_ours", 100, (kernels,))] for kernels in (["auto"] if dry else scans[:2])),
         [Part("gpu_speed", "train_plainly", 90)],
         [Part("gpu_speed", "evaluate", 60)],
