@@ -55,13 +55,13 @@ def require_kernels(model_type: str, kernels: str) -> None:
             raise RequestError(
                 f"kernels: triton is a scan for Mamba-1, and this model is a {model_type}: leave it auto"
             )
-        _, mistake = _imported("dem.triton_scan", "triton")
+        _, mistake = _triton_scan()
     elif kernels == "compiled":
         _, mistake = _compiled_scan(model_type)
     else:
         return
     if mistake:
-        raise RequestError(f"kernels: {kernels} cannot be had: {mistake}; install it, or leave it auto")
+        raise RequestError(f"kernels: {kernels} cannot be had: {mistake}; mend that, or leave it auto")
 
 
 def take_kernels(code: ModuleType, model_type: str, kernels: str, own_scan: Callable) -> list[str]:
@@ -100,10 +100,10 @@ def _selective_scan(kernels: str, why: str, own_scan: Callable) -> tuple[Callabl
             return _with_one_dtype(kernel), [f"selective_scan_fn: the CUDA kernel of {_named('mamba_ssm')} ({why})"]
         lacking.append(mistake)
     if kernels in ("auto", "triton"):
-        module, mistake = _imported("dem.triton_scan", "triton")
-        if module:
+        scan, mistake = _triton_scan()
+        if scan:
             line = f"selective_scan_fn: dem's scan in {_named('triton')} ({'; '.join([why, *lacking])})"
-            return module.selective_scan, [line, *_warnings(lacking)]
+            return scan, [line, *_warnings(lacking)]
         lacking.append(mistake)
     way = "in PyTorch" if torch.cuda.is_available() else "compiled for this CPU"
     line = f"selective_scan_fn: dem's scan {way}, linear in length ({'; '.join([why, *lacking])})"
@@ -122,6 +122,17 @@ def _compiled_scan(model_type: str) -> tuple[Any, str | None]:
     return module.selective_scan_fn, None
 
 
+def _triton_scan() -> tuple[Callable | None, str | None]:
+    """dem's scan in Triton, or None and why not."""
+    module, mistake = _imported("dem.triton_trial", "triton")
+    if mistake:
+        return None, mistake
+    try:
+        return module.trial(), None
+    except Exception as error:  # no C compiler, no headers of Python, a card that this Triton does not know
+        return None, f"{_named('triton')} is installed and does not run here ({_in_short(error)})"
+
+
 NOT_INSTALLED = "is not installed"
 
 
@@ -132,8 +143,11 @@ def _imported(module: str, package: str) -> tuple[ModuleType | None, str | None]
     except Exception as error:  # built for another torch, CUDA or driver, each fails in its own way
         if isinstance(error, ModuleNotFoundError) and error.name == package:
             return None, f"{package} {NOT_INSTALLED}"
-        reason = (str(error).splitlines() or [""])[0]
-        return None, f"{_named(package)} is installed and cannot be imported ({type(error).__name__}: {reason})"
+        return None, f"{_named(package)} is installed and cannot be imported ({_in_short(error)})"
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _warnings(lacking: list[str]) -> list[str]:

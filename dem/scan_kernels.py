@@ -23,13 +23,14 @@ SIZES = ("length", "d", "u_b", "u_t", "dt_b", "dt_t", "z_b", "z_t")
 """No size is worth a compilation of its own: a thread reads one element of a row, however the row is aligned."""
 
 
-def options(n: int) -> dict[str, int | None]:
+def options(n: int) -> dict[str, int | bool | None]:
     """How to launch the kernels for n states, a power of 2.
 
     A warp takes 16 of them. With 128 registers for a thread, which costs the backward pass some traffic with its cache,
     a multiprocessor of an A10G (sm_86) holds 16 programs, which is all that it takes; reckoned and not measured.
     """
-    return {"num_warps": max(n // 16, 1), "num_stages": 1, "maxnreg": 128 if n <= 16 else None}
+    registers = 128 if n <= 16 else None
+    return {"num_warps": max(n // 16, 1), "num_stages": 1, "maxnreg": registers, "enable_fp_fusion": True}
 
 
 @triton.jit

@@ -10,6 +10,7 @@ from test_mamba import inputs, lora_gradients
 from transformers.models.mamba import modeling_mamba
 from transformers.models.mamba2 import modeling_mamba2
 
+import dem
 from dem import kernel_choice, mamba
 from dem.errors import RequestError
 
@@ -49,7 +50,7 @@ def install(monkeypatch, *packages):
     parts = {
         "mamba_ssm": {"mamba_ssm": {}, interface: {"selective_scan_fn": compiled_scan}, "selective_scan_cuda": {}},
         "causal_conv1d": {"causal_conv1d": {}},
-        "triton": {"dem.triton_scan": {"selective_scan": triton_scan}},
+        "triton": {"dem.triton_trial": {"trial": lambda: triton_scan}},
     }
     for package in packages:
         for name, content in parts[package].items():
@@ -57,7 +58,9 @@ def install(monkeypatch, *packages):
 
 
 def without_triton(monkeypatch):
-    monkeypatch.delitem(sys.modules, "dem.triton_scan", raising=False)
+    for module in ("triton_trial", "triton_scan", "scan_kernels"):
+        monkeypatch.delitem(sys.modules, f"dem.{module}", raising=False)
+        monkeypatch.delattr(dem, module, raising=False)
     monkeypatch.setitem(sys.modules, "triton", None)
 
 
@@ -109,6 +112,18 @@ def test_with_neither_the_log_warns(gpu, monkeypatch):
     lines = mamba.prepare("jamba")
     assert "(kernels: auto; mamba_ssm is not installed; triton is not installed)" in line_of("selective_scan_fn", lines)
     assert "several times" in line_of("WARNING", lines)
+
+
+def test_a_triton_that_does_not_run_here_is_told_with_its_error(gpu, monkeypatch):
+    def trial():
+        raise RuntimeError("Failed to find C compiler.\nSpecify one")
+
+    monkeypatch.setitem(sys.modules, "dem.triton_trial", SimpleNamespace(trial=trial))
+    lines = mamba.prepare("mamba")
+    assert modeling_mamba.mamba_selective_scan is mamba.selective_scan
+    assert line_of("WARNING: triton", lines).endswith("does not run here (RuntimeError: Failed to find C compiler.)")
+    with pytest.raises(RequestError, match="kernels: triton cannot be had: triton.*Failed to find C compiler"):
+        mamba.prepare("mamba", "triton")
 
 
 def test_an_installed_kernel_that_cannot_be_imported_is_told_with_its_error(gpu, monkeypatch):

@@ -61,7 +61,7 @@ def effects_of(place, questions, settings):
         group_of = groups([own.pattern for own in settings.weights_by_parameter], changed_names(differences))
         return open_terms(model, Checkpoint(place.base), place.layout, differences, group_of)
 
-    return effects_of_terms(place.layout, place.base, settings, questions, False, terms_of, SearchConfig())
+    return effects_of_terms(place.layout, place.base, settings, questions, "auto", terms_of, SearchConfig())
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from transformers.models.mamba import modeling_mamba
 
 from dem import mamba
+from dem.errors import WorkError
 
 INTERPRETER = "3.7"
 """The first Triton known to interpret with NumPy 2.4, with which the loops of 3.3 fail; 3.9 does too."""
@@ -101,6 +102,15 @@ def test_what_is_no_number_stays_none(triton_scan):
     given["dt"][0, 0, 1] = float("nan")
     y = triton_scan.selective_scan(**given, delta_softplus=True)
     assert y[0, 0].isnan().tolist() == [False, True, True] and y[0, 1].isfinite().all()
+
+
+def test_the_trial_finds_a_scan_that_is_wrong(triton_scan, monkeypatch):
+    trial = importlib.import_module("dem.triton_trial").trial
+    scan, tiny = triton_scan.selective_scan, ("cpu", (1, 3, 5, 2))
+    assert trial(*tiny) is scan
+    monkeypatch.setattr(triton_scan, "selective_scan", lambda z, **given: scan(z=z.detach() + 0 * z, **given))
+    with pytest.raises(WorkError, match="the gradient of z is wrong"):
+        trial(*tiny)
 
 
 def test_a_model_takes_it(triton_scan, tmp_path, tokenizer, monkeypatch):

@@ -150,7 +150,7 @@ def ours(case: Case) -> Perplexities:
     subjects.append(Subject("merged", case.merged, "merged"))
     questions = Questions(documents, [], tokenizer, max_length=2048, max_new_tokens=1)
     (case.work / "evaluated").mkdir()
-    results = compare(case.base, subjects, questions, False, lambda name: case.work / "evaluated" / f"{name}.json")
+    results = compare(case.base, subjects, questions, "auto", lambda name: case.work / "evaluated" / f"{name}.json")
     return {r.name: {domain: scores.perplexity for domain, scores in r.scores.items()} for r in results}
 
 

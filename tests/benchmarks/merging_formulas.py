@@ -19,6 +19,11 @@ def mean(terms: list[Term]) -> list[Term]:
     return [(left / len(terms), right) for left, right in terms]
 
 
+def weighted(terms: list[Term], weights: Sequence[float]) -> list[Term]:
+    """A weighted sum."""
+    return [(weight * left, right) for weight, (left, right) in zip(weights, terms, strict=True)]
+
+
 def regmean(terms: list[Term], moments: Sequence[Tensor], alpha: float = 0.9) -> list[Term]:
     """RegMean (Jin et al. 2023, arXiv 2212.09849) of changes: sum_i left_i right_i G_i (sum_j G_j)^-1.
 

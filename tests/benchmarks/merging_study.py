@@ -43,6 +43,7 @@ from dem.changed_modules import places_of
 from dem.checkpoints import Checkpoint
 from dem.command_line import parse_request
 from dem.common import base_folder, load_model, load_tokenizer, log, start_log
+from dem.config import MergeConfig
 from dem.corpus import Corpus
 from dem.diffs import adapter_fingerprint
 from dem.evaluation.documents import Document, encode_documents, fingerprint
@@ -262,6 +263,7 @@ def methods(study: Study) -> dict[str, Callable[[], Terms]]:
 
     free: dict[str, formulas.Method] = {
         "equal weights": f.mean,
+        "the plan's weights": partial(f.weighted, weights=[MergeConfig().weights[domain] for domain in study.text]),
         "Iso-C": f.iso,
         "Iso-C, half way": iso_half,
         "TSV-M": f.tsv_m,
@@ -473,7 +475,7 @@ def measure_models(folders: dict[str, str], test: dict, max_length: int, results
         weights = safetensors_hash(Path(folder))
         if results.rows.get(row, {}).get("weights") == weights:
             continue
-        model = load_model(Path(folder), torch.float32, hub_kernels=False)
+        model = load_model(Path(folder), torch.float32, kernels="auto")
         results.add(row, {domain: score(model, some, max_length) for domain, some in test.items()}, weights=weights)
 
 
