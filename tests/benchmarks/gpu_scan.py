@@ -22,7 +22,7 @@ def scan(place: Place, kernels: str) -> None:
     """Error, same bits, milliseconds."""
     b, d, length, n = sizes = (1, 3, 5, 2) if place.dry else (8, 5120, 2048, 16)
     what = f"scan, {b} x {length} x {d}, n {n}"
-    function = _scan_in_interpreter() if place.dry and kernels == "triton" else _scan_of(kernels)
+    function = _scan_in_triton(place.dry) if kernels == "triton" else _scan_of(kernels)
     if isinstance(function, str):
         return place.row(what, kernels, function)
     given, weights = _drawn(sizes, "cpu" if place.dry else "cuda")
@@ -55,12 +55,13 @@ def _scan_of(kernels: str) -> Callable | str:
     return modeling_mamba.mamba_selective_scan
 
 
-def _scan_in_interpreter() -> Callable | str:
+def _scan_in_triton(interpreted: bool) -> Callable | str:
+    """dem's own, untried, so that the log has the whole of what goes wrong; or why there is none."""
     try:
         import triton
-    except ImportError:
-        return "triton is not installed"
-    if tuple(map(int, triton.__version__.split(".")[:2])) < INTERPRETER:
+    except ImportError as error:
+        return str(error)
+    if interpreted and tuple(map(int, triton.__version__.split(".")[:2])) < INTERPRETER:
         return f"triton {triton.__version__} does not interpret with every NumPy"
     return importlib.import_module("dem.triton_scan").selective_scan
 
