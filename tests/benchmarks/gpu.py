@@ -40,6 +40,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from gpu_place import Place, require_gpu
 
+from dem.gpu_memory import take_memory_in_growing_segments
+
 LIMIT = 480
 """Seconds of the whole script."""
 LEAST = 5
@@ -101,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _surround(dry: bool) -> None:
     """Set what the parts' processes take over, before anything asks for a GPU."""
     os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
-    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    take_memory_in_growing_segments()
     if dry:
         from dem.gpu_presence import leave_gpus_alone
 
