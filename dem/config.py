@@ -135,7 +135,7 @@ STAGE_3_SECONDS = 20 * 60
 
 METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "weighted_sum": ("weights", "normalize"),
-    "regmean": ("weights", "normalize", "alpha", "tokens", "seed"),
+    "regmean": ("weights", "normalize", "alpha", "calibrate", "tokens", "seed"),
     "ties": ("weights", "normalize", "density"),
     "dare_linear": ("weights", "normalize", "density", "rescale", "seed"),
     "dare_ties": ("weights", "normalize", "density", "rescale", "seed"),
@@ -213,6 +213,9 @@ class MergeConfig(Section):
     """Seed of the random choices of dare and della, and of the text that regmean looks at."""
     alpha: Share = 0.9
     """regmean multiplies the second moments of two different inputs by it: 1 trusts them, near 0 only single inputs."""
+    calibrate: Flag = False
+    """regmean also shrinks the output directions that the domains share (Pico, arXiv 2604.16826). Worth a little at the
+    best sum of the weights, which is then larger: let it be found (weights: auto, normalize: false)."""
     tokens: PositiveInt = 50_000
     """regmean takes second moments of so many tokens of each domain's tune documents at most, and of train documents
     where these are fewer than 4 for each input of the widest module."""

@@ -125,6 +125,7 @@ ALLOWED = {
     "merge.rescale": one_of("probability", "l1", "none"),
     "merge.seed": random_seed,
     "merge.alpha": share,
+    "merge.calibrate": flag,
     "merge.tokens": steps,
     "search.method": one_of("gradient", "grid"),
     "search.objective": one_of("mean", "worst", "importance"),

@@ -18,6 +18,7 @@ from dem.errors import WorkError
 from dem.evaluation.documents import Document
 from dem.evaluation.perplexity import windows
 from dem.search import regmean
+from dem.search.calibration import calibrated
 from dem.search.losses import Losses
 from dem.search.moments import second_moments
 from dem.search.regmean import normalised, projection_of, solved
@@ -243,6 +244,32 @@ def tokenizer_of(place):
     from dem.common import load_tokenizer
 
     return load_tokenizer(place.base)
+
+
+def test_calibrated_left_factors_are_pico_s():
+    lefts, *_ = made(rows=9)
+    values, directions = np.linalg.eigh(sum(left.double() @ left.double().T for left in lefts).numpy())
+    shrink = (directions / (1 + 2 * values / values.sum())) @ directions.T
+    for own, left in zip(calibrated(lefts), lefts, strict=True):
+        assert own.dtype == torch.float32 and own.numpy() == pytest.approx(shrink @ left.numpy(), abs=1e-5)
+    same = torch.ones(4, 1)
+    assert all(torch.allclose(own, same / 3) for own in calibrated([same, same, same]))
+    assert all(torch.equal(own, 0 * same) for own in calibrated([0 * same, 0 * same]))
+
+
+def test_what_is_calibrated_is_what_is_projected(workplace):
+    place = ready(workplace)
+    folder, factors = place.layout.derived("regmean"), {}
+    for asked in ("true", "false"):
+        assert place.merge(*REGMEAN, "--merge.calibrate", asked) == 0
+        factors[asked] = {d: {name: o.factors(name) for name in NAMES} for d, o in opened(place, folder).items()}
+    record = json.loads(place.layout.merge_record.read_text())
+    assert record["calibrate"] is False
+    for name in NAMES:
+        wanted = calibrated([factors["false"][domain][name][0] for domain in DOMAINS])
+        for domain, left in zip(DOMAINS, wanted, strict=True):
+            assert torch.equal(factors["true"][domain][name][0], left)
+            assert torch.equal(factors["true"][domain][name][1], factors["false"][domain][name][1])
 
 
 def test_weights_are_found_for_projected_differences(workplace):

@@ -54,10 +54,11 @@ def regmean_lines(evidence: Evidence) -> list[str]:
     text = ", ".join(f"{as_text(domain)} {tokens:,}" for domain, tokens in record["tokens"].items())
     kept = record["kept"]
     others = f" {len(kept)} others see no input as a matrix product, and keep the weighted sum." if kept else ""
+    shrunk = " Output directions that the domains share were shrunk (Pico, arXiv 2604.16826)." * record["calibrate"]
     return [
         f"RegMean (Jin et al. 2023, arXiv 2212.09849) has let the changes of {record['parameters']} parameters act on "
         "inputs as far as these are their own domain's, by the second moments of the base's inputs on so many tokens "
-        f"of the tune (and, where these are few, train) documents: {text}.{others} Weights of sum 1 are the method's "
+        f"of the tune (and, where these are few, train) documents: {text}.{others}{shrunk} Weights of sum 1 are the method's "
         f"own mean. It took {record['seconds']:.0f} s.",
         "",
     ]

@@ -40,6 +40,7 @@ from dem.evaluation.timing import Timed, count_kept
 from dem.layout import Layout
 from dem.names import Names
 from dem.reading import damage_named
+from dem.search.calibration import calibrated
 from dem.search.moments import second_moments
 from dem.search.stage import corpus_as_trained
 from dem.tensor_files import load_safetensors
@@ -215,6 +216,7 @@ def project_differences(
     made_of = {
         "format": FORMAT,
         "alpha": config.merge.alpha,
+        "calibrate": config.merge.calibrate,
         "precision": own.name,
         "max_length": config.data.max_length,
         "text": {domain: fingerprint(some) for domain, some in projection.documents.items()},
@@ -233,8 +235,11 @@ def project_differences(
         del model
     for domain, own in rights.items():
         factors[domain] |= {name: (factors[domain][name][0], right) for name, right in own.items()}
+    if config.merge.calibrate:
+        _calibrate(factors, projection)
     told = {
         "alpha": config.merge.alpha,
+        "calibrate": config.merge.calibrate,
         "tokens": projection.tokens(),
         "parameters": len(projection.widths),
         "kept": projection.kept,
@@ -245,6 +250,14 @@ def project_differences(
     parts.remove()
     log.info(f"regmean: done in {projecting.seconds:.1f} s -> {folder}")
     return derived, told
+
+
+def _calibrate(factors: dict[str, dict[str, Factors]], projection: Projection) -> None:
+    """Replace the left factors of what is projected, by domain and name, by calibrated ones."""
+    for name in projection.widths:
+        having = [own for own in factors.values() if name in own]
+        for own, left in zip(having, calibrated([own[name][0] for own in having]), strict=True):
+            own[name] = (left, own[name][1])
 
 
 class _Parts:
