@@ -58,8 +58,8 @@ def regmean_lines(evidence: Evidence) -> list[str]:
     return [
         f"RegMean (Jin et al. 2023, arXiv 2212.09849) has let the changes of {record['parameters']} parameters act on "
         "inputs as far as these are their own domain's, by the second moments of the base's inputs on so many tokens "
-        f"of the tune (and, where these are few, train) documents: {text}.{others}{shrunk} Weights of sum 1 are the method's "
-        f"own mean. It took {record['seconds']:.0f} s.",
+        f"of the tune (and, where these are few, train) documents: {text}.{others}{shrunk} Weights of sum 1 are the "
+        f"method's own mean. It took {record['seconds']:.0f} s.",
         "",
     ]
 
