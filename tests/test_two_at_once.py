@@ -101,6 +101,11 @@ def files_in(root: Path) -> dict[str, tuple[int, int]]:
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
 
 
+def leftovers(root: Path) -> set[str]:
+    """Locks and partial files that are still there."""
+    return {name for name in files_in(root) if re.search(r"\.(partial|old|lock)(/|$)", name)}
+
+
 def test_the_second_names_the_first_and_what_it_writes(crew, output, tmp_path):
     holder = crew.hold(output)
     with pytest.raises(RequestError) as refusal, one_run([output]):
@@ -251,6 +256,7 @@ def test_two_runs_that_overlap_at_random_leave_what_one_leaves(place, crew, name
     layout = place.layout
     folders = [layout.adapter("web"), layout.diff_vector("web").parent, layout.diff_summary("web", ".json").parent]
     folders += [layout.merged_model, layout.results, layout.train_summary("web", ".csv").parent]
+    before = leftovers(place.root)  # of runs that other tests have killed, in whatever order they come
     began = time.monotonic()
     first = crew.start(again)
     assert crew.join() == [0]
