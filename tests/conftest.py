@@ -57,7 +57,7 @@ def blank_pictures(request, monkeypatch):
     """Pictures are put together and not rendered, which takes a fifth of a stage's time, but where they are looked at:
     in tests marked `pictures`, in fixtures of a wider scope, and in processes of their own."""
     if not request.node.get_closest_marker("pictures"):
-        monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).write_bytes(b"\x89PNG, not rendered"))
+        monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).write_bytes(b"not rendered"))
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,7 @@ def test_normality_tells_normal_from_heavy_tails():
     assert normality(np.zeros(100), 3)["p_value"] is None
 
 
+@pytest.mark.pictures
 def test_summary_file_equals_numpy_on_the_vector(workplace):
     make_adapter(workplace.base, workplace.layout.adapter("web"), seed=1)
     assert workplace.diff("web") == 0

@@ -130,6 +130,7 @@ def test_other_tune_documents_are_measured_anew_and_only_these(place, questions,
     assert measured == [(f, "perplexity social") for f in ("all", *DOMAINS)]
 
 
+@pytest.mark.pictures
 def test_table_record_and_picture_are_written(place, questions):
     effects = effects_of(place, questions, MergeConfig(weights=WEIGHTS, normalize=False))
     publish_effects(place.layout, effects)
