@@ -37,14 +37,12 @@ from dem.utf8 import in_utf8
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from dem.corpus import Corpus
     from dem.diffs import Difference
     from dem.evaluation.comparison import Questions
     from dem.evaluation.documents import Document
     from dem.evaluation.durations import Durations
     from dem.evaluation.harness import Harness
     from dem.evaluation.metrics import Metrics, Mixture
-    from dem.evaluation.outlook import Beside
     from dem.evaluation.timing import Timed
     from dem.interference import Interference
     from dem.layout import Layout
@@ -305,6 +303,7 @@ def evaluate(
     from dem.evaluation.durations import add_durations
     from dem.evaluation.inputs import after_the_search
     from dem.evaluation.metrics import make_metrics
+    from dem.evaluation.outlook import beside_evaluation
     from dem.evaluation.rate import ask_judge, publish
     from dem.evaluation.subjects import fingerprints_of, subjects_of
     from dem.evaluation.tables import metric_table
@@ -339,7 +338,7 @@ def evaluate(
     terms_of = _terms_opener(request, base, differences[0])
     with evaluating:
         terms = {domain: corpora[domain] for domain in record["domains"]}
-        beside = _beside_evaluation(request, terms, tested.documents, evaluating)
+        beside = beside_evaluation(config, layout, terms, tested.documents, evaluating.seconds)
         results = compare(base, subjects, questions, config.kernels, layout.evaluated, terms_of, beside)
     fingerprints = fingerprints_of(layout, subjects) | questions.fingerprints()
     note = harness.note if harness else None
@@ -362,28 +361,6 @@ def evaluate(
     _say_measured(layout, metrics, durations, time.monotonic() - began)
     if config.evaluation.judge:
         ask_judge(config.evaluation.judge, answers, layout)
-
-
-def _beside_evaluation(
-    request: Request, terms: "dict[str, Corpus]", documents: "dict[str, list[Document]]", evaluating: "Timed"
-) -> "Beside":
-    """What stage 3 takes beside the evaluation of a merge of the domains in `terms`, with their text.
-
-    What leave-one-out scores follows, but for chance, from the test `documents`: a tune document is about as long.
-    """
-    from dem.evaluation.durations import read_durations
-    from dem.evaluation.outlook import Beside
-    from dem.methods import METHODS
-
-    config = request.config
-
-    def tune_tokens(domain: str) -> int:
-        mean = sum(len(document.ids) for document in documents[domain]) / max(len(documents[domain]), 1)
-        return min(config.search.tokens, round(mean * terms[domain].counts["tune"]))
-
-    measured = METHODS[config.merge.method].is_sum
-    later = (len(terms) + 1) * sum(map(tune_tokens, terms)) if measured else 0
-    return Beside(sum(read_durations(request.layout).parts().values()) + evaluating.seconds, later)
 
 
 def _say_measured(layout: "Layout", metrics: "Metrics", durations: "Durations", seconds: float) -> None:

@@ -15,6 +15,7 @@ from dem.config import DataConfig
 from dem.corpus import Corpus, encode
 from dem.diffs import Difference
 from dem.errors import WorkError
+from dem.evaluation.arithmetic import Arithmetic
 from dem.evaluation.documents import Document
 from dem.evaluation.perplexity import windows
 from dem.search import regmean
@@ -255,6 +256,20 @@ def test_calibrated_left_factors_are_pico_s():
     same = torch.ones(4, 1)
     assert all(torch.allclose(own, same / 3) for own in calibrated([same, same, same]))
     assert all(torch.equal(own, 0 * same) for own in calibrated([0 * same, 0 * same]))
+
+
+def test_moments_are_summed_in_float32_whatever_a_gpu_would_do(workplace, monkeypatch):
+    place, seen, real = ready(workplace), [], regmean.second_moments
+    kinds = (torch.backends.cuda.matmul, torch.backends.cudnn)
+
+    def watched(*arguments):
+        seen.extend(kind.allow_tf32 for kind in kinds)
+        return real(*arguments)
+
+    monkeypatch.setattr(regmean, "second_moments", watched)
+    with Arithmetic("tf32", "").in_force():
+        assert place.merge(*REGMEAN) == 0
+    assert seen and not any(seen)
 
 
 def test_what_is_calibrated_is_what_is_projected(workplace):

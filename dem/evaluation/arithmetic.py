@@ -43,6 +43,9 @@ class Arithmetic:
                 kind.allow_tf32 = allowed
 
 
+FLOAT32 = Arithmetic("fp32", "whatever is asked for")
+
+
 def arithmetic(base: Path, asked: str) -> Arithmetic:
     """What `evaluation.precision` means here, for the base in this folder; all models are run alike."""
     if not torch.cuda.is_available():

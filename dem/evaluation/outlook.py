@@ -3,8 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dem.config import STAGE_3_SECONDS
+from dem.config import STAGE_3_SECONDS, Config
+from dem.corpus import Corpus
 from dem.evaluation.digits import in_words
+from dem.evaluation.documents import Document
+from dem.evaluation.durations import read_durations
+from dem.layout import Layout
+from dem.methods import METHODS
 
 SCORED = "perplexity "
 """What the names of the parts begin with that are one pass over their tokens."""
@@ -18,6 +23,24 @@ class Beside:
     """Seconds before it."""
     later: int
     """Tokens that are scored after it, about."""
+
+
+def beside_evaluation(
+    config: Config, layout: Layout, terms: dict[str, Corpus], documents: dict[str, list[Document]], seconds: float
+) -> Beside:
+    """What stage 3 takes beside the evaluation of a merge of the domains in `terms`, with their text.
+
+    What leave-one-out scores follows, but for chance, from the test `documents`: a tune document is about as long.
+    `seconds` were spent on the evaluation until now.
+    """
+
+    def tune_tokens(domain: str) -> int:
+        mean = sum(len(document.ids) for document in documents[domain]) / max(len(documents[domain]), 1)
+        return min(config.search.tokens, round(mean * terms[domain].counts["tune"]))
+
+    measured = METHODS[config.merge.method].is_sum
+    later = (len(terms) + 1) * sum(map(tune_tokens, terms)) if measured else 0
+    return Beside(sum(read_durations(layout).parts().values()) + seconds, later)
 
 
 class Outlook:

@@ -33,7 +33,7 @@ from dem.corpus import Corpus
 from dem.derived import read_derived, write_derived
 from dem.diffs import Difference, adapter_fingerprint
 from dem.errors import RequestError, WorkError
-from dem.evaluation.arithmetic import arithmetic
+from dem.evaluation.arithmetic import FLOAT32, arithmetic
 from dem.evaluation.documents import Document, encode_documents, fingerprint
 from dem.evaluation.perplexity import drawn
 from dem.evaluation.timing import Timed, count_kept
@@ -231,7 +231,8 @@ def project_differences(
         reuse_freed_memory()
         model = load_model(base, own.dtype, kernels=config.kernels)
         parts = _Parts(layout.derived_parts(KIND), differences, made_of)
-        rights, worst = _projected(config, model, checkpoint, factors, projection, parts)
+        with FLOAT32.in_force():  # products of 10 bits are too few for moments that are going to be inverted
+            rights, worst = _projected(config, model, checkpoint, factors, projection, parts)
         del model
     for domain, own in rights.items():
         factors[domain] |= {name: (factors[domain][name][0], right) for name, right in own.items()}
